@@ -1,0 +1,151 @@
+/*
+ * cell.h - one cell of the plan, run in a process of its own.
+ *
+ * The driver writes a struct cell_order into a page of shared memory (a memfd), starts its own
+ * binary again with that descriptor, and waits; the child (run.c) fills in the struct cell_result.
+ * A crash or a hang costs one cell. Only plain data crosses: no pointer is valid on the other side.
+ */
+#ifndef HARNESS_CELL_H
+#define HARNESS_CELL_H
+
+#include "bench.h"
+#include "clock.h"
+#include "hist.h"
+#include "noise.h"
+#include "place.h"
+#include "pmu.h"
+
+#define CELL_VALUES 8   /* axes, and parameters, of one cell */
+#define CELL_BATCHES 64 /* timed batches of one process */
+#define CELL_NAMED 16   /* counts, and metrics */
+#define CELL_HISTS 8
+#define CELL_PLUGINS 8
+#define CELL_REASON 512
+
+struct cell_value {
+    char name[32];
+    char value[32];
+};
+
+/* What is measured. Made by the plan; the key names it for ever. */
+struct cell_spec {
+    char key[512];
+    char bench[64];
+    char impl[32]; /* "-" with TL_NO_IMPL */
+    struct cell_value axes[CELL_VALUES], params[CELL_VALUES];
+    int naxes, nparams;
+    struct place place;
+    char refused[256]; /* not "": unsupported, known without running it, and why */
+};
+
+enum cell_mode {
+    CELL_TIME, /* timed batches, no counters open: they would make the threads dearer */
+    CELL_COUNT /* one window of `count_n` ops with the counters open */
+};
+
+struct cell_order {
+    struct cell_spec spec;
+    enum cell_mode mode;
+    uint64_t seed;
+    uint64_t target_ns; /* sum of the timed windows that is wanted */
+    uint64_t count_n;   /* CELL_COUNT */
+    struct clock_info clock;
+    char events[PMU_MAX_EVENTS][PMU_NAME_SIZE];
+    int nevents;
+    char plugins[CELL_PLUGINS][256];
+    int nplugins;
+    pid_t driver; /* so that the child can tell that its parent has died already */
+};
+
+/* Where the child was last seen; for the reason of a crash or a timeout. */
+enum cell_stage {
+    CELL_STARTING,
+    CELL_SETUP,
+    CELL_WARMUP,
+    CELL_TIMED,
+    CELL_COUNTING,
+    CELL_VERIFY,
+    CELL_TEARDOWN,
+    CELL_DONE
+};
+
+struct cell_batch {
+    uint64_t ns, ops;
+};
+
+struct cell_usage {
+    uint64_t voluntary_switches, involuntary_switches, minor_faults, major_faults, user_ns,
+        system_ns, max_rss_bytes;
+};
+
+struct cell_result {
+    _Atomic int stage;     /* enum cell_stage */
+    enum tl_status status; /* meaningful once stage is CELL_DONE */
+    char reason[CELL_REASON];
+    _Atomic int reason_taken; /* first writer wins */
+    struct cell_batch batches[CELL_BATCHES];
+    int nbatches;
+    uint64_t n;              /* run()'s n of the single batches; the others had 2n */
+    struct cell_usage usage; /* over the timed windows */
+    bool usage_known;
+    struct {
+        char name[32];
+        uint64_t n;
+    } counts[CELL_NAMED];
+    int ncounts;
+    struct {
+        char name[32], unit[16];
+        double value;
+    } metrics[CELL_NAMED];
+    int nmetrics;
+    struct tl_hist hists[CELL_HISTS];
+    int nhists;
+    struct tl_expect expect;
+    char expect_why[160];
+    struct noise noise;
+    bool noise_known;
+    struct pmu_count counters[PMU_MAX_EVENTS]; /* CELL_COUNT */
+    uint64_t counted_ops;
+    uint64_t setup_ns, warmup_ns, timed_ns, counting_ns, teardown_ns; /* phases */
+    int pinned[4]; /* PU where slot 0..3 was found after pinning; -1: not asked */
+    unsigned pin_failures;
+    char pin_error[120];
+};
+
+struct cell_page {
+    struct cell_order order;
+    struct cell_result result;
+};
+
+/* How the process of a cell ended, with what it said. */
+struct cell_outcome {
+    enum tl_status status;
+    char reason[CELL_REASON];
+    char signal[16]; /* "SIGSEGV", or "" */
+    uint64_t spawn_ns, wall_ns;
+};
+
+/* Once per run: a page for all its cells, and a warden: a process that kills the running cell's
+ * process group when the driver dies, however it dies. Blocks SIGCHLD, SIGINT, SIGTERM and SIGHUP
+ * in the driver: they are taken synchronously from here on. Returns 0 or an error number. */
+struct cell_runner;
+int cell_open(struct cell_runner **runner);
+void cell_close(struct cell_runner *runner);
+/* The page: fill in ->order, call cell_run, read ->result. Valid until cell_close. */
+struct cell_page *cell_page(struct cell_runner *runner);
+
+/* Runs the cell in a fresh process, kills its whole process group at the deadline, reaps it.
+ * Returns 0 with *outcome filled in; EINTR: SIGINT, SIGTERM or SIGHUP came, the cell was killed and
+ * has no outcome; or the error of starting the process. */
+int cell_run(struct cell_runner *runner, uint64_t deadline_ns, struct cell_outcome *outcome);
+
+/* The signal that asks the driver to stop, or 0. Stays set once it has come. */
+int cell_interrupted(struct cell_runner *runner);
+
+const char *cell_stage_name(enum cell_stage stage);
+const char *cell_status_name(enum tl_status status);
+
+/* The child's main (run.c): maps the page behind fd, runs the cell, returns the exit status. */
+int run_cell(int fd);
+
+#endif
