@@ -1,0 +1,276 @@
+/* cli.c - see cli.h. */
+#include "cli.h"
+
+#include <argp.h>
+#include <ctype.h>
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifndef THREADLAB_VERSION
+#define THREADLAB_VERSION "unknown"
+#endif
+
+const char *argp_program_version = "threadlab " THREADLAB_VERSION;
+
+enum {
+    OPT_IMPL = 0x100,
+    OPT_BENCH,
+    OPT_PLACE,
+    OPT_EVENTS,
+    OPT_ROUNDS,
+    OPT_BUDGET,
+    OPT_SEED,
+    OPT_OUT,
+    OPT_SET,
+    OPT_PRESET,
+    OPT_PLUGIN,
+    OPT_RESUME,
+    OPT_TOPOLOGY,
+    OPT_DRY_RUN,
+    OPT_JSON
+};
+
+static const struct argp_option options[] = {
+    {"impl", OPT_IMPL, "GLOB,...", 0, "implementations to measure (default: all)", 1},
+    {"bench", OPT_BENCH, "GLOB,...", 0, "benchmarks to run (default: all)", 1},
+    {"place", OPT_PLACE, "POLICY", 0,
+     "placement policy, repeatable: same-pu, smt, shared-l2, shared-l3, cross-l3, cross-numa, "
+     "cross-package, compact, spread, cpus=LIST (default: what each benchmark asks for)",
+     1},
+    {"set", OPT_SET, "NAME=VALUE,...", 0,
+     "values of an axis or of an implementation's parameter, repeatable", 1},
+    {"events", OPT_EVENTS, "EVENT,...", 0, "events to count (see `threadlab list events`)", 1},
+    {"preset", OPT_PRESET, "NAME", 0, "quick, standard (default) or full: axes, rounds, budget", 2},
+    {"rounds", OPT_ROUNDS, "N", 0, "rounds of fresh processes, 1..1000", 2},
+    {"budget", OPT_BUDGET, "TIME", 0, "wall time to aim at: 90s, 4m, 1h", 2},
+    {"seed", OPT_SEED, "N", 0, "seed of the order and of the benchmarks (default: random)", 2},
+    {"out", OPT_OUT, "FILE", 0, "record file to create (default: below results/)", 3},
+    {"resume", OPT_RESUME, "FILE", 0, "complete an interrupted run in its own record file", 3},
+    {"plugin", OPT_PLUGIN, "FILE.so", 0, "load implementations and benchmarks from outside", 3},
+    {"topology", OPT_TOPOLOGY, "TOPOLOGY", 0,
+     "with --dry-run and list: plan for synthetic:DESCRIPTION or an hwloc XML file", 3},
+    {"dry-run", OPT_DRY_RUN, NULL, 0, "print the plan and run nothing", 3},
+    {"json", OPT_JSON, NULL, 0, "print JSON for a script", 3},
+    {0},
+};
+
+void cli_die(const char *format, ...)
+{
+    va_list args;
+    fflush(stdout);
+    fputs("threadlab: ", stderr);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputc('\n', stderr);
+    exit(2);
+}
+
+const char *cli_preset_name(enum cli_preset preset)
+{
+    static const char *const names[] = {"quick", "standard", "full"};
+    return names[preset];
+}
+
+static void append(struct cli_list *list, const char *option, char *item)
+{
+    if (*item == '\0')
+        cli_die("--%s: an empty name; separate names with one comma", option);
+    if (list->n == CLI_LIST)
+        cli_die("--%s: more than %d names", option, CLI_LIST);
+    list->items[list->n++] = item;
+}
+
+static void append_list(struct cli_list *list, const char *option, char *arg)
+{
+    char *rest = strdup(arg), *item;
+    if (!rest)
+        cli_die("out of memory");
+    while ((item = strsep(&rest, ",")))
+        append(list, option, item);
+}
+
+static uint64_t integer(const char *option, const char *arg, uint64_t least, uint64_t most)
+{
+    char *end;
+    errno = 0;
+    unsigned long long value = strtoull(arg, &end, 10);
+    if (!isdigit((unsigned char)*arg) || *end || errno || value < least || value > most)
+        cli_die("--%s=%s: expected a whole number from %llu to %llu", option, arg,
+                (unsigned long long)least, (unsigned long long)most);
+    return value;
+}
+
+static uint64_t duration_ns(const char *option, const char *arg)
+{
+    char *end;
+    errno = 0;
+    double value = strtod(arg, &end);
+    double unit = strcmp(end, "ms") == 0                             ? 1e6
+                  : strcmp(end, "s") == 0 || *end == '\0'            ? 1e9
+                  : strcmp(end, "m") == 0 || strcmp(end, "min") == 0 ? 60e9
+                  : strcmp(end, "h") == 0                            ? 3600e9
+                                                                     : 0;
+    bool number = isdigit((unsigned char)*arg) && isfinite(value) && !errno;
+    if (!number || unit == 0 || value * unit < 1e8 || value * unit > 7 * 86400e9)
+        cli_die("--%s=%s: expected a time like 90s, 4m or 1h, from 100ms to 168h", option, arg);
+    return (uint64_t)(value * unit);
+}
+
+static void set_option(struct request *r, char *arg)
+{
+    char *copy = strdup(arg), *equals = copy ? strchr(copy, '=') : NULL;
+    if (!equals || equals == copy || equals[1] == '\0')
+        cli_die("--set %s: expected NAME=VALUE[,VALUE...]", arg);
+    *equals = '\0';
+    for (size_t i = 0; i < r->nsets; i++)
+        if (strcmp(r->sets[i].name, copy) == 0)
+            cli_die("--set %s is given twice; list its values with commas", copy);
+    if (r->nsets == CLI_LIST)
+        cli_die("--set: more than %d", CLI_LIST);
+    r->sets[r->nsets++] = (struct cli_set){copy, equals + 1};
+}
+
+static const char *option_name(int key)
+{
+    for (const struct argp_option *o = options; o->name; o++)
+        if (o->key == key)
+            return o->name;
+    return "";
+}
+
+static void verb(struct request *r, const char *word)
+{
+    static const struct {
+        const char *name;
+        enum cli_verb verb;
+    } verbs[] = {{"list", CLI_LIST_THINGS}, {"run", CLI_RUN}, {"env", CLI_ENV}};
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
+        if (strcmp(verbs[i].name, word) == 0) {
+            r->verb = verbs[i].verb;
+            return;
+        }
+    cli_die("no verb '%s'; verbs are list, run and env (see threadlab --help)", word);
+}
+
+struct parse {
+    struct request *request;
+
+    const char *used_name;
+};
+
+static error_t parse_option(int key, char *arg, struct argp_state *state)
+{
+    struct parse *p = state->input;
+    struct request *r = p->request;
+    const char *name = option_name(key);
+    if (key >= OPT_IMPL && key <= OPT_DRY_RUN && key != OPT_PLUGIN && key != OPT_TOPOLOGY)
+        p->used_name = name;
+    switch (key) {
+    case OPT_IMPL:
+        append_list(&r->impls, name, arg);
+        return 0;
+    case OPT_BENCH:
+        append_list(&r->benches, name, arg);
+        return 0;
+    case OPT_PLACE: /* a CPU list contains commas */
+        append(&r->places, name, arg);
+        return 0;
+    case OPT_EVENTS:
+        append_list(&r->events, name, arg);
+        return 0;
+    case OPT_PLUGIN:
+        append(&r->plugins, name, arg);
+        return 0;
+    case OPT_SET:
+        set_option(r, arg);
+        return 0;
+    case OPT_ROUNDS:
+        r->rounds = (int)integer(name, arg, 1, 1000);
+        return 0;
+    case OPT_BUDGET:
+        r->budget_ns = duration_ns(name, arg);
+        return 0;
+    case OPT_SEED:
+        r->seed = integer(name, arg, 0, INT64_MAX);
+        r->seed_given = true;
+        return 0;
+    case OPT_OUT:
+        r->out = arg;
+        return 0;
+    case OPT_RESUME:
+        r->resume = arg;
+        return 0;
+    case OPT_TOPOLOGY:
+        r->topology = arg;
+        return 0;
+    case OPT_DRY_RUN:
+        r->dry_run = true;
+        return 0;
+    case OPT_JSON:
+        r->json = true;
+        return 0;
+    case OPT_PRESET:
+        for (int i = PRESET_QUICK; i <= PRESET_FULL; i++)
+            if (strcmp(arg, cli_preset_name((enum cli_preset)i)) == 0) {
+                r->preset = (enum cli_preset)i;
+                return 0;
+            }
+        cli_die("--preset=%s: expected quick, standard or full", arg);
+    case ARGP_KEY_ARG:
+        if (state->arg_num == 0)
+            verb(r, arg);
+        else if (state->arg_num == 1 && r->verb == CLI_LIST_THINGS)
+            r->what = arg;
+        else
+            cli_die("unexpected argument '%s' (see threadlab --help)", arg);
+        return 0;
+    case ARGP_KEY_NO_ARGS:
+        cli_die("a verb is missing: list, run or env (see threadlab --help)");
+    case ARGP_KEY_END:
+        if (r->verb != CLI_RUN && p->used_name)
+            cli_die("--%s belongs to the verb run", p->used_name);
+        if (r->topology && r->verb == CLI_RUN && !r->dry_run)
+            cli_die("--topology describes another machine: use it with --dry-run");
+        if (r->resume && r->out)
+            cli_die("--resume writes to the file that it resumes: leave --out away");
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+void cli_parse(int argc, char **argv, struct request *request)
+{
+    static const char doc[] =
+        "Benchmark harness for thread implementations: what does each promise of threads cost on "
+        "this machine?\v"
+        "Verbs:\n"
+        "  list [impls|benches|places|events|topology]   what there is\n"
+        "  run                                           measure, record, summarise\n"
+        "  env                                           what a number depends on here\n"
+        "\n"
+        "Exit status: 0 done; 1 a cell failed or crashed; 2 bad input or the run could not be "
+        "completed.\n"
+        "Examples:\n"
+        "  threadlab run --preset quick\n"
+        "  threadlab run --impl green,nptl --bench 'switch.*' --place same-pu\n"
+        "  threadlab run --bench create.join --set recycle=none,thread --rounds 20\n"
+        "  threadlab run --dry-run --topology 'synthetic:pack:2 core:16 pu:2'\n";
+    static const struct argp argp = {options, parse_option, "VERB [WHAT]", doc, NULL, NULL, NULL};
+    struct parse parse = {request, NULL};
+
+    memset(request, 0, sizeof *request);
+    request->preset = PRESET_STANDARD;
+    if (argc == 3 && strcmp(argv[1], "--cell-process") == 0) { /* cell.c starts us again */
+        request->verb = CLI_CELL_PROCESS;
+        request->cell_fd = (int)integer("cell-process", argv[2], 0, 1 << 20);
+        return;
+    }
+    argp_err_exit_status = 2;
+    argp_parse(&argp, argc, argv, 0, NULL, &parse);
+}

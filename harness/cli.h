@@ -1,0 +1,59 @@
+/*
+ * cli.h - the command line as data: argv -> struct request, by argp.
+ *
+ * Bad input ends the process with status 2 and one line that says what was wrong and what would be
+ * right (names are checked later, against the registry and the topology).
+ */
+#ifndef HARNESS_CLI_H
+#define HARNESS_CLI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CLI_LIST 64 /* entries of one repeatable option */
+
+enum cli_verb { CLI_LIST_THINGS, CLI_RUN, CLI_ENV, CLI_CELL_PROCESS };
+enum cli_preset { PRESET_QUICK, PRESET_STANDARD, PRESET_FULL };
+
+struct cli_list {
+    char *items[CLI_LIST];
+    size_t n;
+};
+
+struct cli_set {
+    char *name;
+    char *values; /* comma list */
+};
+
+struct request {
+    enum cli_verb verb;
+    const char *what; /* list WHAT; NULL: an overview */
+    bool json;
+    struct cli_list impls, benches; /* globs; empty: all */
+    struct cli_list places;         /* policies; empty: each benchmark's own */
+    struct cli_list events;         /* empty: the defaults */
+    struct cli_list plugins;
+    struct cli_set sets[CLI_LIST];
+    size_t nsets;
+    enum cli_preset preset;
+    int rounds;         /* 0: the preset's */
+    uint64_t budget_ns; /* 0: the preset's */
+    uint64_t seed;
+    bool seed_given;
+    const char *out;      /* NULL: results/<host>/<id>/<host>.<id>.jsonl */
+    const char *resume;   /* NULL: a new run */
+    const char *topology; /* NULL: this machine */
+    bool dry_run;
+    int cell_fd; /* CLI_CELL_PROCESS */
+};
+
+/* Fills *request (strings point into argv or are malloc'd and live as long as the process). */
+void cli_parse(int argc, char **argv, struct request *request);
+
+const char *cli_preset_name(enum cli_preset preset);
+
+/* "threadlab: " and one line on stderr; exits with status 2. */
+_Noreturn void cli_die(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#endif
