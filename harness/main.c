@@ -1,0 +1,27 @@
+/* main.c - the driver `threadlab`: picks the verb. Each lives in its own verb_<name>.c. */
+#include "cell.h"
+#include "registry.h"
+#include "verbs.h"
+
+int main(int argc, char **argv)
+{
+    struct request request;
+    char error[512];
+    cli_parse(argc, argv, &request);
+    if (request.verb == CLI_CELL_PROCESS)
+        return run_cell(request.cell_fd);
+
+    if (registry_init(error, sizeof error))
+        cli_die("%s", error);
+    for (size_t i = 0; i < request.plugins.n; i++)
+        if (registry_load(request.plugins.items[i], error, sizeof error))
+            cli_die("%s", error);
+    switch (request.verb) {
+    case CLI_LIST_THINGS:
+        return verb_list(&request);
+    case CLI_ENV:
+        return verb_env(&request);
+    default:
+        return verb_run(&request);
+    }
+}

@@ -1,0 +1,219 @@
+/* tally.c - see tally.h. */
+#include "tally.h"
+#include "registry.h"
+#include "stats.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define COLUMNS 80
+#define LABEL 30 /* of a row */
+#define CELL 10  /* of a column */
+#define MAX_COLUMNS ((COLUMNS - LABEL) / CELL)
+
+int tally_init(struct tally *t, const struct plan *plan)
+{
+    memset(t, 0, sizeof *t);
+    t->plan = plan;
+    t->entries = calloc(plan->n * (size_t)plan->rounds, sizeof *t->entries);
+    return t->entries ? 0 : ENOMEM;
+}
+
+void tally_free(struct tally *t)
+{
+    free(t->entries);
+    t->entries = NULL;
+}
+
+static struct tally_entry *entry(const struct tally *t, size_t cell, int round)
+{
+    return &t->entries[cell * (size_t)t->plan->rounds + (size_t)round];
+}
+
+bool tally_has(const struct tally *t, size_t cell, int round)
+{
+    return entry(t, cell, round)->done;
+}
+
+void tally_add(struct tally *t, size_t cell, int round, enum tl_status status, double value,
+               bool trusted, const char *why)
+{
+    struct tally_entry *e = entry(t, cell, round);
+    *e = (struct tally_entry){true, trusted, status, status == TL_OK ? value : (double)NAN, ""};
+    snprintf(e->why, sizeof e->why, "%s", why);
+    t->by_status[status]++;
+    t->untrusted += status == TL_OK && !trusted;
+    t->records++;
+}
+
+/* Three significant digits and a unit, in at most 8 characters: "5.41 ns", "19.3 us". */
+static void time_text(double ns, char *text, size_t size)
+{
+    static const char *const units[] = {"ns", "us", "ms", "s"};
+    int unit = 0;
+    while (ns >= 999.5 && unit < 3) {
+        ns /= 1000;
+        unit++;
+    }
+    int decimals = ns < 9.995 ? 2 : ns < 99.95 ? 1 : 0;
+    snprintf(text, size, "%.*f %s", decimals, ns, units[unit]);
+}
+
+/* One cell over its rounds: the median of the processes' values, or a word for what stood in the
+ * way. A mark behind it says that some sample failed a self-check. */
+static void cell_text(const struct tally *t, size_t cell, char *text, size_t size)
+{
+    static const char *const words[] = {"", "unsupp.", "invalid", "FAILED", "CRASHED", "TIMEOUT"};
+    double values[1000];
+    size_t n = 0;
+    bool doubt = false;
+    enum tl_status worst = TL_OK;
+    bool any = false;
+    for (int r = 0; r < t->plan->rounds; r++) {
+        const struct tally_entry *e = entry(t, cell, r);
+        if (!e->done)
+            continue;
+        any = true;
+        if (e->status > worst)
+            worst = e->status;
+        if (e->status == TL_OK)
+            values[n++] = e->value;
+        doubt |= e->status == TL_OK && !e->trusted;
+    }
+    if (!any) {
+        snprintf(text, size, "not run");
+    } else if (worst != TL_OK) {
+        snprintf(text, size, "%s", words[worst]);
+    } else {
+        char number[24];
+        time_text(stats_median(values, n), number, sizeof number);
+        snprintf(text, size, "%s%s", number, doubt ? "?" : "");
+    }
+}
+
+static bool is_default(const struct tl_impl *impl, const struct cell_value *value)
+{
+    for (const struct tl_param *p = impl ? impl->params : NULL; p && p->name; p++)
+        if (strcmp(p->name, value->name) == 0) {
+            size_t n = strlen(value->value);
+            return strncmp(p->values, value->value, n) == 0 &&
+                   (p->values[n] == ',' || p->values[n] == '\0');
+        }
+    return false;
+}
+
+static void append(char *text, size_t size, const char *name, const char *value)
+{
+    size_t used = strlen(text);
+    snprintf(text + used, size - used, "%s%s%s%s", used ? " " : "", name, *name ? "=" : "", value);
+}
+
+/* What tells this row from the others of its benchmark: the axes, the parameters that are not the
+ * implementation's default, the place. So the defaults of all implementations stand in one row. */
+static void row_label(const struct cell_spec *c, char *label, size_t size)
+{
+    const struct tl_impl *impl = registry_impl(c->impl);
+    *label = '\0';
+    for (int i = 0; i < c->naxes; i++)
+        append(label, size, c->axes[i].name, c->axes[i].value);
+    for (int i = 0; i < c->nparams; i++)
+        if (!is_default(impl, &c->params[i]))
+            append(label, size, c->params[i].name, c->params[i].value);
+    if (strcmp(c->place.policy, "same-pu") != 0)
+        append(label, size, "", c->place.policy);
+    if (!*label)
+        snprintf(label, size, "-");
+}
+
+static void print_rows(const struct tally *t, size_t first, size_t last, const char *const *impls,
+                       size_t nimpls)
+{
+    bool *printed = calloc(last - first, sizeof *printed);
+    if (!printed)
+        return;
+    for (size_t i = first; i < last; i++) {
+        if (printed[i - first])
+            continue;
+        char label[512], other[512], text[32];
+        row_label(&t->plan->cells[i], label, sizeof label);
+        if (strlen(label) >= LABEL)
+            printf("  %s\n%*s", label, LABEL, "");
+        else
+            printf("  %-*s", LABEL - 2, label);
+        for (size_t k = 0; k < nimpls; k++) {
+            const char *shown = "";
+            for (size_t j = i; j < last; j++) {
+                row_label(&t->plan->cells[j], other, sizeof other);
+                if (strcmp(t->plan->cells[j].impl, impls[k]) != 0 || strcmp(label, other) != 0)
+                    continue;
+                cell_text(t, j, text, sizeof text);
+                shown = text;
+                printed[j - first] = true;
+            }
+            printf("%*s", CELL, shown);
+        }
+        putchar('\n');
+    }
+    free(printed);
+}
+
+static void print_bench(const struct tally *t, size_t first, size_t last)
+{
+    const struct tl_bench *bench = registry_bench(t->plan->cells[first].bench);
+    const char *impls[64];
+    size_t n = 0;
+    for (size_t i = first; i < last; i++) {
+        size_t k = 0;
+        while (k < n && strcmp(impls[k], t->plan->cells[i].impl) != 0)
+            k++;
+        if (k == n && n < 64)
+            impls[n++] = t->plan->cells[i].impl;
+    }
+    printf("\n%s: time per op; op = %s\n", bench->name, bench->op);
+    for (size_t k = 0; k < n; k += MAX_COLUMNS) {
+        size_t some = n - k < MAX_COLUMNS ? n - k : MAX_COLUMNS;
+        printf("%*s", LABEL, "");
+        for (size_t j = k; j < k + some; j++)
+            printf("%*s", CELL, strcmp(impls[j], "-") == 0 ? "machine" : impls[j]);
+        putchar('\n');
+        print_rows(t, first, last, impls + k, some);
+    }
+}
+
+static void print_reasons(const struct tally *t)
+{
+    bool title = false;
+    for (size_t i = 0; i < t->plan->n; i++)
+        for (int r = 0; r < t->plan->rounds; r++) {
+            const struct tally_entry *e = entry(t, i, r);
+            if (!e->done || e->status < TL_FAILED)
+                continue;
+            if (!title)
+                puts("\nWhat failed:");
+            title = true;
+            printf("  %s (round %d): %s: %s\n", t->plan->cells[i].key, r,
+                   cell_status_name(e->status), e->why);
+            break;
+        }
+}
+
+void tally_print(const struct tally *t)
+{
+    size_t n = t->plan->n;
+    for (size_t first = 0, last; first < n; first = last) {
+        for (last = first + 1; last < n; last++)
+            if (strcmp(t->plan->cells[last].bench, t->plan->cells[first].bench) != 0)
+                break;
+        print_bench(t, first, last);
+    }
+    print_reasons(t);
+    printf("\n%zu records:", t->records);
+    for (int s = TL_OK; s <= TL_TIMEOUT; s++)
+        if (t->by_status[s] || s == TL_OK)
+            printf(" %zu %s%s", t->by_status[s], cell_status_name((enum tl_status)s),
+                   s < TL_TIMEOUT ? "," : "");
+    printf(" %zu untrusted (?)\n", t->untrusted);
+}

@@ -1,0 +1,438 @@
+/*
+ * verb_run.c - `threadlab run`: plan, measure every cell of every round in a process of its own,
+ * record, summarise.
+ *
+ * Time: the budget is divided anew before every process, (what is left) / (processes left) less
+ * what a process has cost beside its timed windows so far; so a slow start or dear cells are made
+ * good, and no cell is left out. Bounds keep a window long enough to mean something and short
+ * enough that a small selection does not take the whole budget.
+ */
+#include "cell.h"
+#include "clock.h"
+#include "env.h"
+#include "judge.h"
+#include "kernel_limits.h"
+#include "plan.h"
+#include "progress.h"
+#include "record.h"
+#include "registry.h"
+#include "stats.h"
+#include "tally.h"
+#include "verbs.h"
+
+#include <errno.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#define NS_PER_S UINT64_C(1000000000)
+#define TARGET_MIN_NS UINT64_C(5000000) /* 5 ms: 8 batches of 0.4 ms and more */
+#define COUNT_SHARE 2                   /* the counting pass runs n / 2 ops */
+#define DEADLINE_NS (20 * NS_PER_S)     /* plus ten times the wanted time: only a hang takes it */
+#define OVERHEAD_GUESS_NS UINT64_C(20000000) /* of the first process; measured from then on */
+
+/* Timed windows of one process, at the most. */
+static const uint64_t target_max_ns[] = {[PRESET_QUICK] = 80 * 1000000u,
+                                         [PRESET_STANDARD] = 250 * 1000000u,
+                                         [PRESET_FULL] = 1000 * 1000000u};
+
+struct session {
+    struct request *request;
+    struct plan plan;
+    struct tally tally;
+    struct record *record;
+    struct record_run run;
+    struct clock_info clock;
+    struct env env;
+    struct cell_runner *runner;
+    struct cell_result *timed; /* copy of the page: the counting pass reuses it */
+    uint64_t started_ns;       /* monotonic */
+    uint64_t timed_ns;         /* sum of the timed windows */
+    uint64_t overhead_ns;      /* sum of the rest, over `measured` processes */
+    size_t measured;
+};
+
+static uint64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
+/* ---- before the first cell ------------------------------------------------------------------- */
+
+static void name_run(struct record_run *run)
+{
+    struct timespec now;
+    struct tm tm;
+    unsigned noise = 0;
+    char stamp[24];
+    clock_gettime(CLOCK_REALTIME, &now);
+    gmtime_r(&now.tv_sec, &tm);
+    strftime(stamp, sizeof stamp, "%Y%m%dT%H%M%SZ", &tm);
+    if (getrandom(&noise, sizeof noise, 0) != (ssize_t)sizeof noise)
+        noise = (unsigned)getpid() ^ (unsigned)now.tv_nsec;
+    snprintf(run->id, sizeof run->id, "%s-%04x", stamp, noise & 0xffff);
+    run->started_unix_ns = (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
+    if (gethostname(run->host, sizeof run->host) || !run->host[0])
+        snprintf(run->host, sizeof run->host, "unknown-host");
+    run->host[sizeof run->host - 1] = '\0';
+    for (char *p = run->host; *p; p++)
+        if (*p == '/' || *p <= ' ')
+            *p = '-';
+}
+
+static void choose_events(struct session *s)
+{
+    const struct cli_list *asked = &s->request->events;
+    const char *const *defaults = pmu_default_events();
+    size_t n = asked->n;
+    if (n == 0)
+        while (defaults[n])
+            n++;
+    if (n > PMU_MAX_EVENTS)
+        cli_die("--events: more than %d events", PMU_MAX_EVENTS);
+    for (size_t i = 0; i < n; i++) {
+        const char *name = asked->n ? asked->items[i] : defaults[i];
+        char why[PMU_REASON_SIZE] = "";
+        int e = pmu_check(name, why, sizeof why);
+        if (e == EINVAL)
+            cli_die("--events %s: %s", name, why);
+        snprintf(s->run.events[i].event, sizeof s->run.events[i].event, "%s", name);
+        snprintf(s->run.events[i].reason, sizeof s->run.events[i].reason, "%s", e ? why : "");
+    }
+    s->run.nevents = (int)n;
+}
+
+static void make_plan(struct session *s, const struct place_topology *topology)
+{
+    struct plan_limits limits = {0, ""};
+    char error[512];
+    if (place_is_this_system(topology))
+        kernel_limits_threads(&limits);
+    if (plan_make(s->request, topology, &limits, &s->plan, error, sizeof error))
+        cli_die("%s", error);
+}
+
+static void print_plan(const struct session *s)
+{
+    const struct plan *p = &s->plan;
+    size_t refused = 0;
+    if (s->request->json) {
+        record_print_plan(p);
+        return;
+    }
+    for (size_t i = 0; i < p->n; i++) {
+        const struct cell_spec *c = &p->cells[i];
+        refused += c->refused[0] != '\0';
+        printf("%s", c->key);
+        if (c->refused[0]) {
+            printf("  unsupported: %s\n", c->refused);
+            continue;
+        }
+        printf("  PU");
+        for (int k = 0; k < c->place.ncpus; k++)
+            printf("%s%d", k ? "," : " ", c->place.cpus[k]);
+        printf(" (%s)\n", c->place.relation);
+    }
+    printf("%zu cells (%zu unsupported) x %d rounds = %zu records; seed %llu; budget %.0f s\n",
+           p->n, refused, p->rounds, p->n * (size_t)p->rounds, (unsigned long long)p->seed,
+           (double)p->budget_ns / 1e9);
+}
+
+static void open_record(struct session *s)
+{
+    char error[512], path[512];
+    const char *name = s->request->out;
+    if (!name) {
+        snprintf(path, sizeof path, "results/%s/%s/%s.%s.jsonl", s->run.host, s->run.id,
+                 s->run.host, s->run.id);
+        name = path;
+    }
+    s->record = record_create(name, error, sizeof error);
+    if (!s->record)
+        cli_die("%s", error);
+}
+
+/* ---- a cell ---------------------------------------------------------------------------------- */
+
+static void fill_order(struct session *s, const struct cell_spec *spec, int round,
+                       uint64_t target_ns)
+{
+    struct cell_order *o = &cell_page(s->runner)->order;
+    memset(o, 0, sizeof *o);
+    o->spec = *spec;
+    o->mode = CELL_TIME;
+    o->target_ns = target_ns;
+    o->clock = s->clock;
+    o->seed = s->plan.seed ^ ((uint64_t)round * UINT64_C(0x9e3779b97f4a7c15));
+    for (const char *p = spec->key; *p; p++) /* FNV-1a: each cell its own stream */
+        o->seed = (o->seed ^ (unsigned char)*p) * UINT64_C(0x100000001b3);
+    for (int i = 0; i < s->run.nevents; i++)
+        snprintf(o->events[i], sizeof o->events[i], "%s", s->run.events[i].event);
+    o->nevents = s->run.nevents;
+    for (size_t i = 0; i < s->request->plugins.n && i < CELL_PLUGINS; i++)
+        snprintf(o->plugins[o->nplugins++], sizeof o->plugins[0], "%s",
+                 s->request->plugins.items[i]);
+}
+
+static uint64_t deadline_of(const struct cell_spec *spec, uint64_t target_ns)
+{
+    const struct tl_bench *bench = registry_bench(spec->bench);
+    return bench->deadline_ns ? bench->deadline_ns : DEADLINE_NS + 10 * target_ns;
+}
+
+static uint64_t next_target(const struct session *s, size_t processes_left)
+{
+    uint64_t spent = now_ns() - s->started_ns;
+    uint64_t left = s->plan.budget_ns > spent ? s->plan.budget_ns - spent : 0;
+    uint64_t overhead = s->measured ? s->overhead_ns / s->measured : OVERHEAD_GUESS_NS;
+    uint64_t each = left / (processes_left ? processes_left : 1);
+    uint64_t target = each > overhead ? each - overhead : 0;
+    uint64_t most = target_max_ns[s->request->preset];
+    return target < TARGET_MIN_NS ? TARGET_MIN_NS : target > most ? most : target;
+}
+
+/* The counting pass of a cell, in a process of its own: see pmu.h. Returns NULL and a reason, or
+ * the page's result. */
+static const struct cell_result *count_events(struct session *s, const struct cell_spec *spec,
+                                              uint64_t target_ns, const char **reason)
+{
+    struct cell_outcome outcome;
+    struct cell_order *o = &cell_page(s->runner)->order;
+    o->mode = CELL_COUNT;
+    o->count_n = s->timed->n / COUNT_SHARE ? s->timed->n / COUNT_SHARE : 1;
+    *reason = "the counting pass of this cell did not end well";
+    if (cell_run(s->runner, deadline_of(spec, target_ns), &outcome) || outcome.status != TL_OK)
+        return NULL;
+    return &cell_page(s->runner)->result;
+}
+
+/* One cell of one round: measure, judge, record. Returns 0, EINTR, or the error of the record. */
+static int do_cell(struct session *s, size_t index, int round, size_t position,
+                   size_t processes_left)
+{
+    const struct cell_spec *spec = &s->plan.cells[index];
+    struct cell_outcome outcome = {.status = TL_UNSUPPORTED};
+    struct judgement judgement;
+    struct record_sample sample = {.spec = spec,
+                                   .round = round,
+                                   .position = position,
+                                   .outcome = &outcome,
+                                   .count_reason = "the cell was not run"};
+    uint64_t start = now_ns(), target = 0;
+
+    sample.at_ns = start - s->started_ns;
+    snprintf(outcome.reason, sizeof outcome.reason, "%s", spec->refused);
+    if (!spec->refused[0]) {
+        target = next_target(s, processes_left);
+        fill_order(s, spec, round, target);
+        int e = cell_run(s->runner, deadline_of(spec, target), &outcome);
+        if (e == EINTR)
+            return e;
+        if (e) {
+            outcome.status = TL_FAILED;
+            snprintf(outcome.reason, sizeof outcome.reason, "cannot start a process: %s",
+                     strerror(e));
+        } else {
+            *s->timed = cell_page(s->runner)->result;
+            sample.timed = s->timed;
+            sample.count_reason = "the cell did not end well";
+        }
+    }
+    double value = NAN;
+    if (outcome.status == TL_OK) {
+        sample.count_reason = "counted in round 0 of each cell";
+        if (round == 0)
+            sample.counted = count_events(s, spec, target, &sample.count_reason);
+        if (cell_interrupted(s->runner))
+            return EINTR;
+        judge(spec, &s->clock, s->timed, sample.counted, sample.count_reason, &judgement);
+        sample.judgement = &judgement;
+        value = stats_process_value(s->timed->batches, s->timed->nbatches);
+    }
+    if (sample.timed) {
+        uint64_t wall = now_ns() - start;
+        s->timed_ns += s->timed->timed_ns;
+        s->overhead_ns += wall > s->timed->timed_ns ? wall - s->timed->timed_ns : 0;
+        s->measured++;
+    }
+    tally_add(&s->tally, index, round, outcome.status, value, sample.judgement && judgement.trusted,
+              outcome.reason);
+    return record_sample(s->record, &s->run, &sample);
+}
+
+static size_t runnable(const struct plan *plan)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < plan->n; i++)
+        n += plan->cells[i].refused[0] == '\0';
+    return n;
+}
+
+/* All that is not done yet. Returns 0, EINTR, or the error of the record file. */
+static int do_rounds(struct session *s)
+{
+    size_t n = s->plan.n, total = n * (size_t)s->plan.rounds;
+    size_t *order = calloc(n, sizeof *order);
+    size_t left = 0;
+    if (!order)
+        return ENOMEM;
+    for (size_t i = 0; i < n; i++)
+        for (int r = 0; r < s->plan.rounds; r++)
+            left += !s->plan.cells[i].refused[0] && !tally_has(&s->tally, i, r);
+    progress_start(total, s->tally.records);
+    int e = 0;
+    for (int round = 0; !e && round < s->plan.rounds; round++) {
+        plan_order(&s->plan, round, order);
+        for (size_t position = 0; !e && position < n; position++) {
+            size_t index = order[position];
+            const struct cell_spec *spec = &s->plan.cells[index];
+            if (tally_has(&s->tally, index, round))
+                continue;
+            if (!spec->refused[0]) {
+                uint64_t each = s->measured ? (s->overhead_ns + s->timed_ns) / s->measured
+                                            : OVERHEAD_GUESS_NS + target_max_ns[PRESET_QUICK];
+                progress_step(s->tally.records, (double)(each * left) / 1e9, spec->key);
+            }
+            e = do_cell(s, index, round, position, left);
+            left -= !spec->refused[0];
+        }
+    }
+    progress_end();
+    free(order);
+    return e;
+}
+
+/* ---- after the last cell ----------------------------------------------------------------------
+ */
+
+static int finish(struct session *s, int e)
+{
+    uint64_t wall = now_ns() - s->started_ns;
+    int signal_number = cell_interrupted(s->runner);
+    char why[64] = "";
+    if (e == EINTR)
+        snprintf(why, sizeof why, "interrupted by SIG%s", sigabbrev_np(signal_number));
+    cell_close(s->runner);
+    if (!e || e == EINTR) {
+        int write_error =
+            record_end(s->record, &s->run, &s->tally, wall, s->timed_ns, e ? why : NULL);
+        if (write_error)
+            e = write_error;
+    }
+    if (e == EINTR) {
+        fprintf(
+            stderr,
+            "threadlab: %s; %zu records are in %s; complete it with: threadlab run --resume %s\n",
+            why, s->tally.records, record_path(s->record), record_path(s->record));
+        return 128 + signal_number;
+    }
+    if (!e)
+        e = record_finish(s->record);
+    if (e) {
+        fprintf(stderr,
+                "threadlab: cannot write %s: %s; what was measured before is readable; make room "
+                "and complete it with: threadlab run --resume %s\n",
+                record_path(s->record), strerror(e), record_path(s->record));
+        return 2;
+    }
+    double share = wall ? 1 - (double)s->timed_ns / (double)wall : (double)NAN;
+    if (s->request->json) {
+        record_print_end(s->record, &s->tally, share);
+    } else {
+        tally_print(&s->tally);
+        printf("%.0f s, of which %.0f%% outside timed windows; seed %llu\n", (double)wall / 1e9,
+               100 * share, (unsigned long long)s->plan.seed);
+        printf("To share this run, attach this one file: %s\n", record_path(s->record));
+    }
+    const size_t *by = s->tally.by_status;
+    return by[TL_FAILED] + by[TL_CRASHED] + by[TL_TIMEOUT] ? 1 : 0;
+}
+
+static void seed(struct request *request)
+{
+    uint32_t value;
+    if (request->seed_given)
+        return;
+    if (getrandom(&value, sizeof value, 0) != (ssize_t)sizeof value)
+        value = (uint32_t)time(NULL);
+    request->seed = value;
+}
+
+int verb_run(struct request *request)
+{
+    struct session s = {.request = request};
+    char error[512];
+    int rounds = 0;
+    uint64_t budget_ns = 0;
+
+    if (request->resume) {
+        s.record = record_reopen(request->resume, request, &s.run, &rounds, &budget_ns, error,
+                                 sizeof error);
+        if (!s.record)
+            cli_die("%s", error);
+        request->rounds = rounds;
+        request->budget_ns = budget_ns;
+        for (size_t i = 0; i < request->plugins.n; i++)
+            if (registry_load(request->plugins.items[i], error, sizeof error))
+                cli_die("%s", error);
+    }
+    seed(request);
+    struct place_topology *topology = place_open(request->topology, error, sizeof error);
+    if (!topology)
+        cli_die("%s", error);
+    make_plan(&s, topology);
+    if (request->dry_run) {
+        print_plan(&s);
+        return 0;
+    }
+
+    if (!s.record) {
+        name_run(&s.run);
+        choose_events(&s);
+    }
+    if (clock_calibrate(&s.clock))
+        cli_die("%s", s.clock.reason);
+    if (env_collect(&s.env) || tally_init(&s.tally, &s.plan))
+        cli_die("out of memory");
+    s.timed = malloc(sizeof *s.timed);
+    if (!s.timed)
+        cli_die("out of memory");
+    s.run.env = &s.env;
+    s.run.clock = &s.clock;
+    s.run.topology = topology;
+    int e;
+    if (s.record) {
+        if (record_replay(s.record, &s.tally, error, sizeof error))
+            cli_die("%s", error);
+        e = record_resumed(s.record, &s.run, s.tally.records);
+    } else {
+        open_record(&s);
+        e = record_header(s.record, &s.run, request, &s.plan);
+    }
+    if (e)
+        cli_die("cannot write %s: %s", record_path(s.record), strerror(e));
+    e = cell_open(&s.runner);
+    if (e)
+        cli_die("cannot prepare to run cells: %s", strerror(e));
+
+    fprintf(stderr, "%zu cells (%zu can run here) x %d rounds, seed %llu -> %s\n", s.plan.n,
+            runnable(&s.plan), s.plan.rounds, (unsigned long long)s.plan.seed,
+            record_path(s.record));
+    s.started_ns = now_ns();
+    e = do_rounds(&s);
+    int status = finish(&s, e);
+    record_close(s.record);
+    tally_free(&s.tally);
+    plan_free(&s.plan);
+    env_free(&s.env);
+    place_close(topology);
+    free(s.timed);
+    return status;
+}

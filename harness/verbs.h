@@ -1,0 +1,11 @@
+/* verbs.h - one function per verb; each returns the exit status of the process. */
+#ifndef HARNESS_VERBS_H
+#define HARNESS_VERBS_H
+
+#include "cli.h"
+
+int verb_list(const struct request *request);
+int verb_run(struct request *request);
+int verb_env(const struct request *request);
+
+#endif
