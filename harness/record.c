@@ -375,6 +375,40 @@ static json_t *usage_json(const struct cell_usage *u)
     return o;
 }
 
+/* A value that was not known gets its reason in `unknown`. */
+static json_t *noise_json(const struct noise *n)
+{
+    const struct {
+        const char *name;
+        bool known;
+        int64_t value;
+        const char *reason;
+    } facts[] = {
+        {"steal_ns", n->stat_known, (int64_t)n->steal_ns, n->stat_reason},
+        {"foreign_ns", n->stat_known, n->foreign_ns, n->stat_reason},
+        {"busy_ns", n->stat_known, (int64_t)n->busy_ns, n->stat_reason},
+        {"irq_ns", n->stat_known, (int64_t)n->irq_ns, n->stat_reason},
+        {"softirq_ns", n->stat_known, (int64_t)n->softirq_ns, n->stat_reason},
+        {"psi_some_us", n->psi_known, (int64_t)n->psi_some_us, n->psi_reason},
+        {"frequency_hz", n->frequency_known, (int64_t)n->frequency_hz, n->frequency_reason},
+    };
+    json_t *o = json_object(), *unknown = json_object();
+    for (size_t i = 0; i < sizeof facts / sizeof *facts; i++) {
+        json_object_set_new(o, facts[i].name,
+                            facts[i].known ? json_integer(facts[i].value) : json_null());
+        if (!facts[i].known)
+            json_object_set_new(unknown, facts[i].name, json_string(facts[i].reason));
+    }
+    json_object_set_new(o, "load1", n->load_known ? json_number(n->load1) : json_null());
+    if (!n->load_known)
+        json_object_set_new(unknown, "load1", json_string(n->load_reason));
+    json_object_set_new(o, "tick_ns", json_u64(n->tick_ns));
+    json_object_set_new(o, "own_ns", json_u64(n->own_ns));
+    json_object_set_new(o, "wall_ns", json_u64(n->wall_ns));
+    json_object_set_new(o, "unknown", unknown);
+    return o;
+}
+
 static json_t *counters_json(const struct record_sample *s, const struct record_run *run)
 {
     json_t *array = json_array();
@@ -467,7 +501,7 @@ int record_sample(struct record *r, const struct record_run *run, const struct r
     add_measured(o, t);
     json_object_set_new(o, "expect", expect_json(j));
     json_object_set_new(o, "usage", t && t->usage_known ? usage_json(&t->usage) : json_null());
-    json_object_set_new(o, "noise", t && t->noise_known ? json_noise(&t->noise) : json_null());
+    json_object_set_new(o, "noise", t && t->noise_known ? noise_json(&t->noise) : json_null());
     json_object_set_new(o, "counters", counters_json(s, run));
     json_object_set_new(
         o, "linearity",

@@ -30,7 +30,6 @@ json_t *json_time(uint64_t unix_ns);
 json_t *json_env(const struct env *env, json_t *unknown);
 json_t *json_bench(const struct tl_bench *bench);
 json_t *json_impl(const struct tl_impl *impl);
-json_t *json_noise(const struct noise *noise);
 json_t *json_by_status(const struct tally *tally);
 
 #endif

@@ -332,6 +332,10 @@ static enum tl_status warm_up(uint64_t target_ns, uint64_t *out)
 
 static enum tl_status time_batches(uint64_t n)
 {
+    uint64_t most = ctx.bench->max_n;
+    if (most >= 2 && n > most / 2) /* room for 2n */
+        n = most / 2;
+    n = clamp_n((double)n);
     window.counted = true;
     result->n = n;
     for (int i = 0; i < BATCHES; i++) {
