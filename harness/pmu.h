@@ -47,10 +47,14 @@ int pmu_list(bool tracepoints, int (*visit)(const char *name, const char *help, 
  * whole: an event that cannot be opened gets its reason. Returns NULL only when out of memory. */
 struct pmu_set;
 struct pmu_set *pmu_open(const char *const *names, size_t n);
+/* Counts add up over several pairs of start and stop. sys_enter sees one call of ours per pair. */
 void pmu_start(struct pmu_set *set);
 void pmu_stop(struct pmu_set *set);
 /* Fills out[0..n-1], in the order of the names. */
 void pmu_read(struct pmu_set *set, struct pmu_count *out);
-void pmu_close(struct pmu_set *set);
+void pmu_close(struct pmu_set *set); /* NULL: nothing to do */
+
+/* The version of libpfm4 that is in use, "4.13". */
+const char *pmu_library_version(void);
 
 #endif

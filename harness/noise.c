@@ -1,0 +1,226 @@
+/*
+ * noise.c - see noise.h. Formats: proc(5) for /proc/stat and /proc/loadavg; the kernel's
+ * Documentation/accounting/psi.rst; Documentation/admin-guide/pm/cpufreq.rst (scaling_cur_freq,
+ * kHz).
+ */
+#include "noise.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { STAT, PSI, LOAD, NFILES };
+
+static const char *const paths[NFILES] = {"proc/stat", "proc/pressure/cpu", "proc/loadavg"};
+
+/* fds[i] is valid when opened and >= 0; otherwise errors[i] says why not. */
+static struct {
+    const char *root;
+    bool opened;
+    int fds[NFILES], errors[NFILES];
+} files = {.root = "/"};
+
+/* The lines of the CPUs come first in /proc/stat: about 70 bytes each, so 64 KiB reach beyond CPU
+ * 900. Static, because the caller may be on a small stack. */
+static char buffer[65536];
+
+static void open_files(void)
+{
+    char path[512];
+
+    if (files.opened)
+        return;
+    for (int i = 0; i < NFILES; i++) {
+        snprintf(path, sizeof(path), "%s/%s", files.root, paths[i]);
+        files.fds[i] = open(path, O_RDONLY | O_CLOEXEC);
+        files.errors[i] = files.fds[i] < 0 ? errno : 0;
+    }
+    files.opened = true;
+}
+
+void noise_set_root(const char *root)
+{
+    for (int i = 0; i < NFILES && files.opened; i++)
+        if (files.fds[i] >= 0)
+            close(files.fds[i]);
+    files.opened = false;
+    files.root = root ? root : "/";
+}
+
+/* The file into `buffer`, as a string. False: reason is filled in. */
+static bool read_file(int which, char *reason)
+{
+    int error = files.errors[which];
+    ssize_t n = -1;
+
+    if (!error) {
+        n = pread(files.fds[which], buffer, sizeof(buffer) - 1, 0);
+        error = n < 0 ? errno : 0;
+    }
+    if (error) {
+        snprintf(reason, NOISE_REASON_SIZE, "/%s: %s", paths[which], strerror(error));
+        return false;
+    }
+    buffer[n] = '\0';
+    return true;
+}
+
+static uint64_t clock_ns(clockid_t clock)
+{
+    struct timespec t;
+
+    if (clock_gettime(clock, &t) != 0)
+        return 0;
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static uint64_t timeval_ns(struct timeval t)
+{
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_usec * 1000;
+}
+
+static uint64_t own_ns(void)
+{
+    struct rusage children;
+
+    getrusage(RUSAGE_CHILDREN, &children);
+    return clock_ns(CLOCK_PROCESS_CPUTIME_ID) + timeval_ns(children.ru_utime) +
+           timeval_ns(children.ru_stime);
+}
+
+/* "cpuN user nice system idle iowait irq softirq steal ...": the line of each CPU asked for. */
+static void read_stat(const int *cpus, int n, struct noise_snapshot *s)
+{
+    if (!read_file(STAT, s->stat_reason))
+        return;
+    for (int i = 0; i < n; i++) {
+        uint64_t v[8];
+        char name[24], *line;
+
+        snprintf(name, sizeof(name), "\ncpu%d ", cpus[i]);
+        line = strstr(buffer, name);
+        if (!line || sscanf(line + strlen(name),
+                            "%" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64
+                            " %" SCNu64 " %" SCNu64,
+                            &v[0], &v[1], &v[2], &v[3], &v[4], &v[5], &v[6], &v[7]) != 8) {
+            snprintf(s->stat_reason, sizeof(s->stat_reason),
+                     "/proc/stat has no full line for cpu%d", cpus[i]);
+            return;
+        }
+        s->busy += v[0] + v[1] + v[2] + v[5] + v[6];
+        s->irq += v[5];
+        s->softirq += v[6];
+        s->steal += v[7];
+    }
+}
+
+static void read_psi(struct noise_snapshot *s)
+{
+    const char *total;
+
+    if (!read_file(PSI, s->psi_reason))
+        return;
+    total = strncmp(buffer, "some ", 5) == 0 ? strstr(buffer, "total=") : NULL;
+    if (!total || sscanf(total, "total=%" SCNu64, &s->psi_us) != 1)
+        snprintf(s->psi_reason, sizeof(s->psi_reason), "/proc/pressure/cpu: unexpected content");
+}
+
+static void take(const int *cpus, int n, struct noise_snapshot *s)
+{
+    memset(s, 0, sizeof(*s));
+    open_files();
+    read_stat(cpus, n, s);
+    read_psi(s);
+    s->own_ns = own_ns();
+    s->at_ns = clock_ns(CLOCK_MONOTONIC);
+}
+
+void noise_begin(const int *cpus, int n, struct noise_snapshot *before)
+{
+    take(cpus, n, before);
+}
+
+static void read_frequency(const int *cpus, int n, struct noise *out)
+{
+    for (int i = 0; i < n; i++) {
+        char path[512], text[32];
+        uint64_t khz = 0;
+        ssize_t got = -1;
+        int fd, error;
+
+        snprintf(path, sizeof(path), "%s/sys/devices/system/cpu/cpu%d/cpufreq/scaling_cur_freq",
+                 files.root, cpus[i]);
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        error = errno;
+        if (fd >= 0) {
+            got = read(fd, text, sizeof(text) - 1);
+            error = errno;
+            close(fd);
+        }
+        if (got > 0) {
+            text[got] = '\0';
+            khz = strtoull(text, NULL, 10);
+        }
+        if (khz == 0) {
+            out->frequency_known = false;
+            snprintf(out->frequency_reason, sizeof(out->frequency_reason),
+                     "cpu%d/cpufreq/scaling_cur_freq: %s", cpus[i],
+                     got < 0 ? strerror(error) : "not a number");
+            return;
+        }
+        if (!out->frequency_known || khz * 1000 < out->frequency_hz)
+            out->frequency_hz = khz * 1000;
+        out->frequency_known = true;
+    }
+    if (n <= 0)
+        snprintf(out->frequency_reason, sizeof(out->frequency_reason), "no CPU was asked for");
+}
+
+/* A counter of /proc/stat that went back (they do for idle CPUs on some kernels) reads as none. */
+static uint64_t since(uint64_t before, uint64_t after)
+{
+    return after > before ? after - before : 0;
+}
+
+void noise_end(const int *cpus, int n, const struct noise_snapshot *before, struct noise *out)
+{
+    struct noise_snapshot after;
+    long hz = sysconf(_SC_CLK_TCK);
+
+    memset(out, 0, sizeof(*out));
+    take(cpus, n, &after);
+    out->wall_ns = after.at_ns - before->at_ns;
+    out->own_ns = since(before->own_ns, after.own_ns);
+
+    out->tick_ns = 1000000000u / (uint64_t)(hz > 0 ? hz : 100);
+    memcpy(out->stat_reason, before->stat_reason[0] ? before->stat_reason : after.stat_reason,
+           sizeof(out->stat_reason));
+    out->stat_known = !out->stat_reason[0];
+    if (out->stat_known) {
+        out->busy_ns = since(before->busy, after.busy) * out->tick_ns;
+        out->steal_ns = since(before->steal, after.steal) * out->tick_ns;
+        out->irq_ns = since(before->irq, after.irq) * out->tick_ns;
+        out->softirq_ns = since(before->softirq, after.softirq) * out->tick_ns;
+        out->foreign_ns = (int64_t)out->busy_ns - (int64_t)out->own_ns;
+    }
+
+    memcpy(out->psi_reason, before->psi_reason[0] ? before->psi_reason : after.psi_reason,
+           sizeof(out->psi_reason));
+    out->psi_known = !out->psi_reason[0];
+    if (out->psi_known)
+        out->psi_some_us = since(before->psi_us, after.psi_us);
+
+    read_frequency(cpus, n, out);
+
+    if (read_file(LOAD, out->load_reason)) {
+        out->load_known = sscanf(buffer, "%lf", &out->load1) == 1;
+        if (!out->load_known)
+            snprintf(out->load_reason, sizeof(out->load_reason), "/proc/loadavg: not a number");
+    }
+}

@@ -1,0 +1,185 @@
+/*
+ * test_noise.c - noise.c on made-up files (exact), and on this machine (only what holds under any
+ * load).
+ */
+#define _GNU_SOURCE
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "noise.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char root[] = "/tmp/test_noise.XXXXXX";
+
+static void put(const char *path, const char *text)
+{
+    char full[512], *slash;
+    FILE *file;
+
+    snprintf(full, sizeof(full), "%s/%s", root, path);
+    for (slash = full + strlen(root) + 1; (slash = strchr(slash, '/')); slash++) {
+        *slash = '\0';
+        mkdir(full, 0755);
+        *slash = '/';
+    }
+    file = fopen(full, "w");
+    assert_non_null(file);
+    fputs(text, file);
+    fclose(file);
+}
+
+static int make_root(void **state)
+{
+    (void)state;
+    return mkdtemp(root) ? 0 : -1;
+}
+
+static int remove_root(void **state)
+{
+    char command[64];
+
+    (void)state;
+    noise_set_root(NULL);
+    snprintf(command, sizeof(command), "rm -rf %s", root);
+    return system(command);
+}
+
+static void differences_are_exact(void **state)
+{
+    const int cpus[] = {1, 11};
+    struct noise_snapshot before;
+    struct noise noise;
+    uint64_t tick = 1000000000u / (uint64_t)sysconf(_SC_CLK_TCK);
+
+    (void)state;
+    put("proc/stat", "cpu  1 1 1 1 1 1 1 1 0 0\n"
+                     "cpu1 100 0 50 9000 0 3 4 7 0 0\n"
+                     "cpu11 10 10 10 9000 0 1 1 0 0 0\nintr 1\n");
+    put("proc/pressure/cpu", "some avg10=0.00 avg60=0.00 avg300=0.00 total=5000\n"
+                             "full avg10=0.00 avg60=0.00 avg300=0.00 total=9\n");
+    put("proc/loadavg", "1.25 0.5 0.1 1/100 4242\n");
+    put("sys/devices/system/cpu/cpu1/cpufreq/scaling_cur_freq", "2400000\n");
+    put("sys/devices/system/cpu/cpu11/cpufreq/scaling_cur_freq", "1800000\n");
+    noise_set_root(root);
+    noise_begin(cpus, 2, &before);
+    put("proc/stat", "cpu  1 1 1 1 1 1 1 1 0 0\n"
+                     "cpu1 110 0 55 9000 0 5 5 9 0 0\n"
+                     "cpu11 10 10 10 9000 0 1 2 1 0 0\nintr 1\n");
+    put("proc/pressure/cpu", "some avg10=0.00 avg60=0.00 avg300=0.00 total=5678\n");
+    noise_end(cpus, 2, &before, &noise);
+
+    assert_true(noise.stat_known);
+    assert_int_equal(noise.tick_ns, tick);
+    assert_int_equal(noise.busy_ns, 19 * tick);
+    assert_int_equal(noise.steal_ns, 3 * tick);
+    assert_int_equal(noise.irq_ns, 2 * tick);
+    assert_int_equal(noise.softirq_ns, 2 * tick);
+    assert_true(noise.foreign_ns == (int64_t)(19 * tick) - (int64_t)noise.own_ns);
+    assert_true(noise.psi_known);
+    assert_int_equal(noise.psi_some_us, 678);
+    assert_true(noise.frequency_known);
+    assert_int_equal(noise.frequency_hz, 1800000000);
+    assert_true(noise.load_known && noise.load1 == 1.25);
+}
+
+static void a_missing_cpu_has_a_reason(void **state)
+{
+    const int cpus[] = {1, 2};
+    struct noise_snapshot before;
+    struct noise noise;
+
+    (void)state;
+    noise_set_root(root);
+    noise_begin(cpus, 2, &before);
+    noise_end(cpus, 2, &before, &noise);
+    assert_false(noise.stat_known);
+    assert_non_null(strstr(noise.stat_reason, "cpu2"));
+    assert_false(noise.frequency_known);
+    assert_non_null(strstr(noise.frequency_reason, "cpu2"));
+    assert_true(noise.psi_known);
+}
+
+static void missing_files_have_reasons(void **state)
+{
+    const int cpus[] = {0};
+    struct noise_snapshot before;
+    struct noise noise;
+
+    (void)state;
+    noise_set_root("/nonexistent");
+    noise_begin(cpus, 1, &before);
+    noise_end(cpus, 1, &before, &noise);
+    assert_false(noise.stat_known || noise.psi_known || noise.frequency_known || noise.load_known);
+    assert_non_null(strstr(noise.stat_reason, strerror(ENOENT)));
+    assert_non_null(strstr(noise.psi_reason, strerror(ENOENT)));
+    assert_non_null(strstr(noise.frequency_reason, strerror(ENOENT)));
+    assert_non_null(strstr(noise.load_reason, strerror(ENOENT)));
+}
+
+static void damaged_files_have_reasons(void **state)
+{
+    const int cpus[] = {0};
+    struct noise_snapshot before;
+    struct noise noise;
+
+    (void)state;
+    put("proc/stat", "cpu  1 2\ncpu0 1 2 3\n");
+    put("proc/pressure/cpu", "");
+    put("proc/loadavg", "many\n");
+    put("sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq", "<unknown>\n");
+    noise_set_root(root);
+    noise_begin(cpus, 1, &before);
+    noise_end(cpus, 1, &before, &noise);
+    assert_false(noise.stat_known || noise.psi_known || noise.frequency_known || noise.load_known);
+    assert_true(noise.stat_reason[0] && noise.psi_reason[0] && noise.frequency_reason[0] &&
+                noise.load_reason[0]);
+}
+
+static void this_machine(void **state)
+{
+    cpu_set_t allowed;
+    int cpus[CPU_SETSIZE], n = 0;
+    struct noise_snapshot before;
+    struct noise noise;
+
+    (void)state;
+    noise_set_root(NULL);
+    assert_int_equal(sched_getaffinity(0, sizeof(allowed), &allowed), 0);
+    for (int i = 0; i < CPU_SETSIZE; i++)
+        if (CPU_ISSET(i, &allowed))
+            cpus[n++] = i;
+    noise_begin(cpus, n, &before);
+    for (volatile int i = 0; i < 1000000; i++)
+        ;
+    noise_end(cpus, n, &before, &noise);
+    assert_true(noise.wall_ns > 0 && noise.own_ns > 0);
+    assert_true(noise.stat_known == !noise.stat_reason[0]);
+    assert_true(noise.psi_known == !noise.psi_reason[0]);
+    assert_true(noise.frequency_known == !noise.frequency_reason[0]);
+    assert_true(noise.load_known == !noise.load_reason[0]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(differences_are_exact),
+        cmocka_unit_test(a_missing_cpu_has_a_reason),
+        cmocka_unit_test(missing_files_have_reasons),
+        cmocka_unit_test(damaged_files_have_reasons),
+        cmocka_unit_test(this_machine),
+    };
+
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests(tests, make_root, remove_root);
+}
