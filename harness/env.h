@@ -2,8 +2,8 @@
  * env.h - what a number depends on besides the code: machine, kernel, mitigations, frequency
  * policy, limits, compiler, revision.
  *
- * Each fact is a key, a value, and a source; what could not be read has no value but a reason. The
- * keys are the names in the record (results/schema).
+ * Each fact is a key and a value; what could not be read has no value but a reason, which names
+ * the file or call. The keys are the names in the record (results/schema).
  */
 #ifndef HARNESS_ENV_H
 #define HARNESS_ENV_H
@@ -31,6 +31,8 @@ struct env {
 
 /* Reads everything; a missing file is a fact without a value. Returns 0 or ENOMEM. */
 int env_collect(struct env *env);
+/* The same with the files below the directory `root` instead of "/"; for tests. */
+int env_collect_at(struct env *env, const char *root);
 void env_free(struct env *env);
 
 /* The fact, or NULL. */
