@@ -1,0 +1,255 @@
+# threadlab: `make help` lists the targets.
+#
+# A new .c or .S file below harness/, impls/<name>/ or suites/<topic>/ is found by itself: nothing is to
+# be edited here. Each configuration has its own folder, build/<config>/.
+#
+#   CC= CFLAGS= CPPFLAGS= LDFLAGS=   as usual; CFLAGS replaces optimisation and debug flags only
+#   CONFIG=release|debug|asan|tsan   which build
+#   ARCH=x86_64|aarch64              target architecture, when CC cannot tell
+#   PYTHON=                          default: the first that can import matplotlib
+#   V=1                              print the commands
+
+VERSION := 0.1.0
+CONFIG ?= release
+PRESET ?= standard
+PREFIX ?= /usr/local
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+SHELL := /bin/sh
+Q := $(if $(V),,@)
+
+# ---- configurations ---------------------------------------------------------------------------------
+
+CFLAGS_release := -O2 -g
+CFLAGS_debug := -Og -g3
+CFLAGS_asan := -O1 -g
+CFLAGS_tsan := -O1 -g
+SANITIZE_asan := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+SANITIZE_tsan := -fsanitize=thread -fno-omit-frame-pointer
+ifeq ($(filter $(CONFIG),release debug asan tsan),)
+$(error CONFIG=$(CONFIG): expected release, debug, asan or tsan)
+endif
+B := build/$(CONFIG)
+THREADLAB := $(B)/threadlab
+
+# Each of these is asked at its first use, and then keeps the answer.
+ifeq ($(origin ARCH),undefined)
+ARCH = $(eval ARCH := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine 2>/dev/null || uname -m))))$(ARCH)
+endif
+ifeq ($(origin PYTHON),undefined)
+PYTHON = $(eval PYTHON := $(shell scripts/deps --python))$(PYTHON)
+endif
+PKGS := hwloc jansson libmd
+# Where pkg-config is absent or broken the libraries are looked for in the usual places.
+pkg_flags = $(filter $(2),$(shell flags=$$(pkg-config $(1) $(PKGS) 2>/dev/null) && echo "$$flags"))
+PKG_CFLAGS = $(eval PKG_CFLAGS := $(call pkg_flags,--cflags,-I% -D%))$(PKG_CFLAGS)
+PKG_LDFLAGS = $(eval PKG_LDFLAGS := $(call pkg_flags,--libs-only-L,-L%))$(PKG_LDFLAGS)
+
+CFLAGS ?= $(CFLAGS_$(CONFIG))
+WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
+# 64-byte alignment of functions and loops: without it the padding before a function moved a context
+# switch by 11%.
+ALIGN := -falign-functions=64 -falign-loops=64
+RECORDED_FLAGS = -std=gnu11 $(WARNINGS) $(ALIGN) $(SANITIZE_$(CONFIG)) -pthread $(CPPFLAGS) $(CFLAGS)
+ALL_CFLAGS = -Iharness -D_GNU_SOURCE= -DTHREADLAB_VERSION='"$(VERSION)"' $(PKG_CFLAGS) $(RECORDED_FLAGS)
+ALL_LDFLAGS = -rdynamic -pthread $(SANITIZE_$(CONFIG)) $(PKG_LDFLAGS) $(LDFLAGS)
+ALL_LDLIBS = $(LDLIBS) -lhwloc -lpfm -ljansson -lmd -ldl -lm
+
+# ---- files ------------------------------------------------------------------------------------------
+
+# A file named *_<architecture>.c or .S is built for that architecture only.
+ARCHITECTURES := x86_64 aarch64
+other_arch = $(foreach a,$(filter-out $(ARCH),$(ARCHITECTURES)),%_$(a).c %_$(a).S)
+SOURCES := $(sort $(wildcard harness/*.c impls/*/*.c impls/*/*.S suites/*/*.c))
+object = $(patsubst %,$(B)/%.o,$(basename $(1)))
+ifneq ($(filter $(addprefix %_,$(addsuffix .c,$(ARCHITECTURES)) $(addsuffix .S,$(ARCHITECTURES))),$(SOURCES)),)
+SOURCES := $(filter-out $(other_arch),$(SOURCES))
+endif
+OBJECTS := $(call object,$(SOURCES))
+TEST_SOURCES := $(sort $(wildcard harness/test/test_*.c))
+TESTS := $(patsubst harness/test/%.c,$(B)/test/%,$(TEST_SOURCES))
+PLUGINS := $(patsubst harness/test/plugin/%.c,$(B)/plugin/%.so,$(sort $(wildcard harness/test/plugin/*.c)))
+ENV_OBJECTS := $(call object,$(wildcard harness/env*.c))
+
+NEWEST = ls -t results/*/*/*.jsonl 2>/dev/null | grep -v '^results/reference/' | head -n 1
+
+# ---- targets ----------------------------------------------------------------------------------------
+
+.PHONY: all deps test unit bench quick report asan tsan debug lint layers plugins install uninstall \
+	clean help FORCE
+
+all: $(THREADLAB) ## Build the driver, build/release/threadlab (default)
+
+deps: ## Install what is missing, with apt, dnf, pacman or zypper
+	@CC='$(CC)' PYTHON='$(if $(filter file,$(origin PYTHON)),,$(PYTHON))' scripts/deps
+
+bench: $(THREADLAB) $(B)/can-report ## Measure and draw the report: PRESET=quick|standard|full BENCH_ARGS=...
+	@mkdir -p results
+	@status=0; $(THREADLAB) run --preset $(PRESET) $(BENCH_ARGS) || status=$$?; \
+	if [ $$status -gt 1 ]; then exit $$status; fi; \
+	report=$$('$(PYTHON)' scripts/report "$$($(NEWEST))") || exit; \
+	[ $$status -eq 0 ] || echo 'bench: some cells failed or crashed: see the report' >&2; \
+	echo "The report, the one file to attach when you share this run: $$report"; \
+	exit $$status
+
+quick: ## The whole matrix in a minute and a half: bench with PRESET=quick
+	@$(MAKE) --no-print-directory bench PRESET=quick
+
+report: $(B)/can-report ## Draw report.html of a run: RUN=FILE (default: the newest below results/)
+	@run='$(RUN)'; \
+	[ -n "$$run" ] || run=$$($(NEWEST)); \
+	if [ -z "$$run" ]; then echo 'report: no run below results/: make bench first' >&2; exit 2; fi; \
+	'$(PYTHON)' scripts/report "$$run"
+
+test: $(THREADLAB) $(TESTS) $(PLUGINS) $(B)/can-test ## Run all tests; the last line counts them
+	@THREADLAB='$(THREADLAB)' '$(PYTHON)' scripts/runtests --junit $(B)/pytest.xml \
+		--pytest scripts/test --pytest harness/test $(TESTS)
+
+unit: $(TESTS) $(B)/can-run ## Run the unit tests only: CONFIG=release|debug|asan|tsan
+	@$(or $(PYTHON),python3) scripts/runtests $(if $(SANITIZE_$(CONFIG)),--probe $(B)/can-run) $(TESTS)
+
+asan: ## Unit tests under AddressSanitizer and UBSan, in build/asan/
+	@$(MAKE) --no-print-directory CONFIG=asan unit
+
+tsan: ## Unit tests under ThreadSanitizer, in build/tsan/
+	@$(MAKE) --no-print-directory CONFIG=tsan unit
+
+debug: ## Build build/debug/threadlab
+	@$(MAKE) --no-print-directory CONFIG=debug all
+
+lint: ## Check formatting, shell, Python and line lengths
+	@CC='$(CC)' PYTHON='$(PYTHON)' scripts/deps --check lint
+	@PYTHON='$(PYTHON)' scripts/lint
+
+layers: ## Check that includes and imports point down only
+	@$(or $(PYTHON),python3) scripts/layers
+
+plugins: $(PLUGINS) ## Build the example plugin of harness/test/plugin/
+
+install: $(THREADLAB) ## Install below PREFIX (/usr/local), staged in DESTDIR
+	install -d '$(BINDIR)' '$(MANDIR)' '$(COMPLETIONDIR)' '$(INCLUDEDIR)' '$(SHAREDIR)/scripts' \
+		'$(SHAREDIR)/results/schema'
+	install -m 755 $(THREADLAB) '$(BINDIR)/threadlab'
+	install -m 644 scripts/install/threadlab.1 '$(MANDIR)/threadlab.1'
+	install -m 644 scripts/install/threadlab.bash '$(COMPLETIONDIR)/threadlab'
+	install -m 755 scripts/report '$(SHAREDIR)/scripts/'
+	install -m 644 $(wildcard scripts/*.py) '$(SHAREDIR)/scripts/'
+	install -m 644 $(wildcard results/schema/*.json) '$(SHAREDIR)/results/schema/'
+	install -m 644 harness/impl.h harness/bench.h '$(INCLUDEDIR)/'
+
+uninstall: ## Remove what install put there
+	rm -f '$(BINDIR)/threadlab' '$(MANDIR)/threadlab.1' '$(COMPLETIONDIR)/threadlab'
+	rm -rf '$(SHAREDIR)' '$(INCLUDEDIR)'
+
+clean: ## Remove build/; results stay
+	rm -rf build
+
+help: ## Print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
+
+BINDIR = $(DESTDIR)$(PREFIX)/bin
+MANDIR = $(DESTDIR)$(PREFIX)/share/man/man1
+COMPLETIONDIR = $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+SHAREDIR = $(DESTDIR)$(PREFIX)/share/threadlab
+INCLUDEDIR = $(DESTDIR)$(PREFIX)/include/threadlab
+
+# ---- stamps -----------------------------------------------------------------------------------------
+
+FORCE:
+
+# Rewrites $@ only if the text, on standard input, is a new one.
+update = mkdir -p $(@D) && cat >$@.new && { cmp -s $@.new $@ && rm $@.new || mv $@.new $@; }
+# As a word of the shell, whatever is in it.
+quoted = '$(subst ','\'',$(1))'
+
+$(B)/flags: FORCE
+	@printf '%s\n' $(call quoted,$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(ALL_LDLIBS)) | { $(update); }
+
+# What is linked: a source that went away relinks.
+$(B)/objects: FORCE
+	@printf '%s\n' $(call quoted,$(OBJECTS)) | { $(update); }
+
+# Only harness/env*.c reads it, so that a commit does not rebuild everything. A copy of the sources that
+# lies inside some other repository has no revision, and whether it is dirty is not said.
+$(B)/revision.h: FORCE
+	@revision=unknown; dirty=; \
+	if [ "$$(git rev-parse --show-cdup 2>/dev/null; echo $$?)" = "$$(echo; echo 0)" ]; then \
+		revision=$$(git rev-parse -q --verify HEAD 2>/dev/null) || revision=unknown; \
+		dirty='#define THREADLAB_DIRTY 0'; \
+		[ -z "$$(git status --porcelain 2>/dev/null)" ] || dirty='#define THREADLAB_DIRTY 1'; \
+	fi; \
+	flags=$$(printf '%s' $(call quoted,$(RECORDED_FLAGS)) | sed 's/[\\"]/\\&/g'); \
+	printf '#define THREADLAB_REVISION "%s"\n#define THREADLAB_CFLAGS "%s"\n%s\n' \
+		"$$revision" "$$flags" "$$dirty" | { $(update); }
+
+# One line for each missing package before the first compile, never a compiler error.
+CHECK = CC='$(CC)' CPPFLAGS=$(call quoted,$(PKG_CFLAGS) $(CPPFLAGS)) \
+	LDFLAGS=$(call quoted,$(PKG_LDFLAGS) $(LDFLAGS)) scripts/deps --check
+$(B)/can-build: $(B)/flags scripts/deps
+	@$(CHECK) build $(filter asan tsan,$(CONFIG))
+	@touch $@
+
+# The compiler and libraries of the tests.
+$(B)/can-link-tests: $(B)/can-build
+	@$(CHECK) test-library
+	@touch $@
+
+# These ask the Python of today each time: nothing of it is built.
+$(B)/can-report: FORCE
+	@PYTHON='$(PYTHON)' scripts/deps --check report
+
+$(B)/can-test: FORCE
+	@$(if $(PYTHON),PYTHON='$(PYTHON)') $(CHECK) test
+
+# Runs as nothing at all: tells whether this sanitizer works on this kernel.
+$(B)/can-run: $(B)/can-build
+	@echo 'int main(void) { return 0; }' | $(CC) $(ALL_CFLAGS) -x c -o $@ - -x none $(ALL_LDFLAGS)
+
+# ---- rules ------------------------------------------------------------------------------------------
+
+$(THREADLAB): $(OBJECTS) $(B)/objects $(B)/flags
+	$(if $(V),,@echo '  LD $@')
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(OBJECTS) $(ALL_LDLIBS)
+
+# The objects are linked directly: out of an archive, registered implementations would vanish.
+$(TESTS): $(B)/test/%: $(B)/harness/test/%.o $(filter-out %/harness/main.o,$(OBJECTS)) $(B)/objects $(B)/flags
+	$(if $(V),,@echo '  LD $@')
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $< $(filter-out %/harness/main.o,$(OBJECTS)) $(ALL_LDLIBS) -lcmocka
+
+$(ENV_OBJECTS): EXTRA := -include $(B)/revision.h
+$(filter $(B)/suites/%,$(OBJECTS)): EXTRA := -DTL_SUITE
+
+$(OBJECTS) $(PLUGINS): $(B)/flags | $(B)/can-build
+$(patsubst $(B)/test/%,$(B)/harness/test/%.o,$(TESTS)): $(B)/flags | $(B)/can-link-tests
+$(ENV_OBJECTS): $(B)/revision.h
+
+$(B)/%.o: %.c
+	$(if $(V),,@echo '  CC $<')
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(EXTRA) -MMD -MP -c -o $@ $<
+
+$(B)/%.o: %.S
+	$(if $(V),,@echo '  AS $<')
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(EXTRA) -MMD -MP -c -o $@ $<
+
+# As an outsider builds one: the two contract headers and nothing else.
+$(PLUGINS): $(B)/plugin/%.so: harness/test/plugin/%.c
+	$(if $(V),,@echo '  LD $@')
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -fPIC -shared -MMD -MP -MF $(@:.so=.d) -o $@ $<
+
+# `make deps bench`, `make clean all`: first things first, also under -j.
+FIRST := $(filter clean deps,$(MAKECMDGOALS))
+ifneq ($(FIRST),)
+$(filter-out clean deps,$(MAKECMDGOALS)) $(addprefix $(B)/,flags objects revision.h can-report can-test): | $(FIRST)
+endif
+
+-include $(OBJECTS:.o=.d) $(TESTS:$(B)/test/%=$(B)/harness/test/%.d) $(PLUGINS:.so=.d)

@@ -1,0 +1,79 @@
+# shellcheck shell=bash
+# bash completion of threadlab(1). The names come from the driver itself, so that a new
+# implementation or benchmark completes as well.
+
+# Names of a thing as `threadlab list` prints them, one in a line.
+_threadlab_names()
+{
+    "$1" list "$2" 2>/dev/null | awk '/^  [a-z]/ { print $1 }'
+}
+
+# Completes the last item of a comma list out of the words of $2.
+_threadlab_list()
+{
+    local current=$1 before=
+    [[ $current != *,* ]] || before=${current%,*},
+    mapfile -t COMPREPLY < <(compgen -P "$before" -W "$2" -- "${current##*,}")
+    compopt -o nospace 2>/dev/null
+}
+
+_threadlab()
+{
+    local program=${COMP_WORDS[0]} current=${COMP_WORDS[COMP_CWORD]}
+    local option=${COMP_WORDS[COMP_CWORD - 1]} verb='' word
+    local -a words=("${COMP_WORDS[@]:1:COMP_CWORD-1}")
+    COMPREPLY=()
+
+    # --impl=x comes as three words, because = separates them.
+    if [[ $current == '=' ]]; then
+        current=
+    elif [[ $option == '=' ]]; then
+        option=${COMP_WORDS[COMP_CWORD - 2]}
+    fi
+    for word in "${words[@]}"; do
+        case $word in
+        list | run | env)
+            verb=$word
+            break
+            ;;
+        esac
+    done
+
+    case $option in
+    --impl) _threadlab_list "$current" "$(_threadlab_names "$program" impls)" ;;
+    --bench) _threadlab_list "$current" "$(_threadlab_names "$program" benches)" ;;
+    --place)
+        mapfile -t COMPREPLY < <(compgen -W "same-pu smt shared-l2 shared-l3 cross-l3 cross-numa
+            cross-package compact spread cpus=" -- "$current")
+        ;;
+    --events) _threadlab_list "$current" "$(_threadlab_names "$program" events)" ;;
+    --preset) mapfile -t COMPREPLY < <(compgen -W 'quick standard full' -- "$current") ;;
+    --out | --resume | --plugin | --topology)
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        compopt -o filenames 2>/dev/null
+        ;;
+    --rounds | --budget | --seed | --set) ;;
+    *)
+        if [[ $current == -* ]]; then
+            case $verb in
+            run)
+                word='--impl --bench --place --set --events --preset --rounds --budget --seed
+                    --out --resume --plugin --topology --dry-run --json'
+                ;;
+            list) word='--json --plugin --topology' ;;
+            env) word='--json' ;;
+            *) word='--help --version' ;;
+            esac
+            mapfile -t COMPREPLY < <(compgen -W "$word" -- "$current")
+        elif [[ -z $verb ]]; then
+            mapfile -t COMPREPLY < <(compgen -W 'list run env' -- "$current")
+        elif [[ $verb == list ]]; then
+            mapfile -t COMPREPLY < <(compgen -W 'impls benches places events topology' \
+                -- "$current")
+        fi
+        ;;
+    esac
+    return 0
+}
+
+complete -F _threadlab threadlab
