@@ -1,0 +1,277 @@
+/*
+ * lock.h - what the benchmarks of locks share: the kinds by name, work of a known length that does
+ * not read the clock, and N threads that take one lock in turn.
+ *
+ * A window is a pool of acquisitions: whoever holds the lock takes one out, until it is empty. So
+ * the threads compete, and how many each of them got says how fair the lock is: Jain's index
+ * (sum x)^2 / (n sum x^2), 1 for equal shares, 1/n if one got all; Jain, Chiu and Hawe, "A
+ * Quantitative Measure of Fairness and Discrimination for Resource Allocation in Shared Computer
+ * Systems", DEC-TR-301, 1984.
+ *
+ * Exclusion is seen by a plain counter that is read at the beginning of the critical section and
+ * written at its end: two holders at once lose a count.
+ *
+ * The metrics, unlike histograms, are made here: they cover the windows since the last one that was
+ * larger than all before, which leaves the warm-up out.
+ */
+#ifndef SUITES_LOCK_H
+#define SUITES_LOCK_H
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench.h"
+
+#include "../common/gate.h"
+#include "../common/model.h"
+
+/* TL_OK, or the kind is not offered. */
+static inline enum tl_status lock_init(struct tl_ctx *ctx, struct tl_mutex *m)
+{
+    const char *word = tl_axis(ctx, "kind");
+    enum tl_mutex_kind kind = strcmp(word, "spin") == 0       ? TL_MUTEX_SPIN
+                              : strcmp(word, "adaptive") == 0 ? TL_MUTEX_ADAPTIVE
+                                                              : TL_MUTEX_BLOCK;
+    int error = ctx->impl->mutex->init(m, kind);
+
+    if (error == ENOTSUP)
+        return tl_unsupported(ctx, "no mutex of kind %s is offered", word);
+    return error ? tl_failed(ctx, "mutex.init: %s", strerror(error)) : TL_OK;
+}
+
+/* A chain of multiplications that no compiler and no CPU can shorten. */
+static inline void lock_burn(uint64_t steps)
+{
+    uint64_t x = steps;
+
+    for (uint64_t i = 0; i < steps; i++) {
+        x = x * UINT64_C(6364136223846793005) + 1;
+        __asm__ volatile("" : "+r"(x));
+    }
+}
+
+/* How many steps take ns. The fastest of 16 tries of about 20 us: an interrupted one is longer,
+ * never shorter. */
+static inline uint64_t lock_steps(uint64_t ns)
+{
+    const uint64_t steps = 16384;
+    uint64_t best = UINT64_MAX;
+
+    for (int i = 0; i < 16; i++) {
+        uint64_t start = tl_now_ns(), took;
+
+        lock_burn(steps);
+        took = tl_now_ns() - start;
+        if (took > 0 && took < best)
+            best = took;
+    }
+    return (ns * steps + best / 2) / best;
+}
+
+struct lock_worker {
+    _Alignas(64) uint64_t got; /* acquisitions, in all windows; its own thread writes them */
+    uint64_t got_before;       /* ... before those that the metrics cover */
+    uint64_t longest_ns;       /* wait, of those that were sampled, where the metrics cover it */
+};
+
+struct lock_crowd {
+    struct gate gate;
+    struct lock_worker *worker;
+    unsigned threads;
+    bool made; /* the mutex */
+    uint64_t cs_steps, think_steps;
+    uint64_t sample_mask; /* a wait is timed where (number & mask) == 0 */
+    struct tl_hist *wait;
+    /* What the metrics cover. */
+    uint64_t largest_n, window_ns, window_ops;
+    uint64_t handovers_before;
+    _Alignas(64) struct tl_mutex mutex;
+    /* Guarded by mutex; volatile, so that each access stays where it stands. */
+    _Alignas(64) volatile int64_t left; /* in the pool of this window */
+    volatile uint64_t counter;          /* acquisitions in all windows */
+    volatile uint64_t handovers;        /* the holder before was another thread */
+    volatile unsigned last;             /* holder */
+};
+
+/* What a thread does in a window. Instantiated with a constant, so that the loop holds no branch
+ * that asks what is measured. The clock is read 20 ns or so inside the critical section of a
+ * sampled acquisition, no more; the histogram is written outside. */
+static inline __attribute__((always_inline)) void lock_loop(struct lock_crowd *c, unsigned index,
+                                                            bool yields)
+{
+    const struct tl_impl *impl = c->gate.ctx->impl;
+    const struct tl_mutex_ops *mutex = impl->mutex;
+    struct lock_worker *w = &c->worker[index];
+    const uint64_t mask = c->sample_mask, cs_steps = c->cs_steps, think_steps = c->think_steps;
+    uint64_t got = 0, longest_ns = 0;
+    const char *what = "mutex.lock";
+    int error;
+
+    for (;;) {
+        bool sampled = (got & mask) == 0;
+        uint64_t asked_ns = sampled ? tl_now_ns() : 0, waited_ns, count;
+        int64_t left;
+
+        error = mutex->lock(&c->mutex);
+        if (error)
+            break;
+        waited_ns = sampled ? tl_now_ns() - asked_ns : 0;
+        left = c->left;
+        if (left <= 0) { /* no acquisition of the pool: nobody counts it */
+            error = mutex->unlock(&c->mutex);
+            what = "mutex.unlock";
+            break;
+        }
+        c->left = left - 1;
+        count = c->counter;
+        if (c->last != index) {
+            c->last = index;
+            c->handovers++;
+        }
+        lock_burn(cs_steps);
+        if (yields)
+            impl->yield();
+        c->counter = count + 1;
+        error = mutex->unlock(&c->mutex);
+        if (error) {
+            what = "mutex.unlock";
+            break;
+        }
+        got++;
+        if (sampled) {
+            tl_record(c->wait, waited_ns);
+            longest_ns = waited_ns > longest_ns ? waited_ns : longest_ns;
+        }
+        lock_burn(think_steps);
+    }
+    w->got += got;
+    w->longest_ns = longest_ns > w->longest_ns ? longest_ns : w->longest_ns;
+    if (error)
+        gate_fail(&c->gate, what, error);
+}
+
+static inline enum tl_status lock_crowd_setup(struct tl_ctx *ctx, gate_work *work, uint64_t cs_ns,
+                                              uint64_t think_ns, uint64_t sample_mask)
+{
+    struct lock_crowd *c = aligned_alloc(_Alignof(struct lock_crowd), sizeof(*c));
+    enum tl_status status;
+
+    if (!c)
+        return tl_failed(ctx, "aligned_alloc: %s", strerror(ENOMEM));
+    memset(c, 0, sizeof(*c));
+    ctx->state = c;
+    c->threads = (unsigned)tl_axis_int(ctx, "threads");
+    if (c->threads < 2)
+        return tl_unsupported(ctx, "threads=%u: it takes two to contend", c->threads);
+    c->worker = aligned_alloc(_Alignof(struct lock_worker), c->threads * sizeof(*c->worker));
+    if (!c->worker)
+        return tl_failed(ctx, "aligned_alloc: %s", strerror(ENOMEM));
+    memset(c->worker, 0, c->threads * sizeof(*c->worker));
+    c->cs_steps = lock_steps(cs_ns);
+    c->think_steps = lock_steps(think_ns);
+    c->sample_mask = sample_mask;
+    c->wait = tl_hist(ctx, "wait");
+    c->last = UINT32_MAX;
+    status = lock_init(ctx, &c->mutex);
+    if (status != TL_OK)
+        return status;
+    c->made = true;
+    return gate_init(&c->gate, ctx, c->threads, 65536, work, c);
+}
+
+static inline enum tl_status lock_crowd_run(struct tl_ctx *ctx, uint64_t n)
+{
+    struct lock_crowd *c = ctx->state;
+    enum tl_status status = gate_gather(&c->gate);
+    uint64_t begin_ns, before = c->handovers;
+
+    if (status != TL_OK)
+        return status;
+    if (n > c->largest_n) {
+        c->largest_n = n;
+        c->window_ns = c->window_ops = 0;
+        c->handovers_before = before;
+        for (unsigned i = 0; i < c->threads; i++) {
+            c->worker[i].got_before = c->worker[i].got;
+            c->worker[i].longest_ns = 0;
+        }
+    }
+    c->left = (int64_t)n;
+
+    begin_ns = tl_now_ns();
+    tl_begin(ctx);
+    gate_open(&c->gate);
+    gate_wait(&c->gate);
+    tl_end(ctx, n);
+    c->window_ns += tl_now_ns() - begin_ns;
+    c->window_ops += n;
+    tl_count(ctx, "acquisitions", n);
+    tl_count(ctx, "handovers", c->handovers - before);
+    return gate_status(&c->gate);
+}
+
+static inline void lock_crowd_metrics(struct tl_ctx *ctx)
+{
+    struct lock_crowd *c = ctx->state;
+    double sum = 0, squares = 0;
+    uint64_t longest_ns = 0;
+    unsigned pus = model_same_pu(ctx) || !tl_trait(ctx, TL_PARALLEL) ? 1 : ctx->nslots;
+
+    for (unsigned i = 0; i < c->threads; i++) {
+        double got = (double)(c->worker[i].got - c->worker[i].got_before);
+
+        sum += got;
+        squares += got * got;
+        if (c->worker[i].longest_ns > longest_ns)
+            longest_ns = c->worker[i].longest_ns;
+    }
+    if (squares > 0)
+        tl_metric(ctx, "fairness", sum * sum / (c->threads * squares), "jain");
+    if (c->window_ns > 0)
+        tl_metric(ctx, "throughput", (double)c->window_ops * 1e9 / (double)c->window_ns, "1/s");
+    if (c->window_ops > 0)
+        tl_metric(ctx, "handover_share",
+                  (double)(c->handovers - c->handovers_before) / (double)c->window_ops, "1/op");
+    tl_metric(ctx, "max_wait", (double)longest_ns, "ns");
+    tl_metric(ctx, "oversubscription", (double)c->threads / pus, "threads/PU");
+}
+
+/* must_change: in this case the holder cannot always be the same thread. */
+static inline enum tl_status lock_crowd_verify(struct tl_ctx *ctx, bool must_change)
+{
+    struct lock_crowd *c = ctx->state;
+    uint64_t got = 0;
+
+    for (unsigned i = 0; i < c->threads; i++)
+        got += c->worker[i].got;
+    lock_crowd_metrics(ctx);
+    if (c->counter != got)
+        return tl_invalid(ctx,
+                          "the guarded counter says %" PRIu64 " after %" PRIu64
+                          " acquisitions: two threads held the lock at once",
+                          c->counter, got);
+    if (must_change && c->handovers < c->threads)
+        return tl_invalid(ctx, "the lock changed hands %" PRIu64 " times: nobody contended",
+                          c->handovers);
+    return TL_OK;
+}
+
+static inline void lock_crowd_teardown(struct tl_ctx *ctx)
+{
+    struct lock_crowd *c = ctx->state;
+
+    if (!c)
+        return;
+    gate_stop(&c->gate);
+    if (c->gate.worker) /* a thread could not be joined: it may still use all this */
+        return;
+    if (c->made)
+        ctx->impl->mutex->destroy(&c->mutex);
+    free(c->worker);
+    free(c);
+    ctx->state = NULL;
+}
+
+#endif

@@ -1,0 +1,177 @@
+/*
+ * signal.h - what the signal benchmarks share: a handler that takes the time, one signal on the way
+ * at a time, and a second thread that receives.
+ *
+ * `latency` is from before the sending call to the first statement of the handler (or to the return
+ * of sigwait): it holds the call itself, and, between PUs, the interrupt that the kernel sends.
+ */
+#ifndef SUITES_SIGNAL_H
+#define SUITES_SIGNAL_H
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "bench.h"
+
+#include "../common/gate.h"
+#include "../common/model.h"
+
+#define SIG_PATIENCE_NS UINT64_C(2000000000) /* a signal that takes 2 s is lost */
+
+/* Invariant: sent - handled is 0 or 1; sent_ns belongs to the one on the way. The handler reads
+ * sent_ns after the kernel has delivered the signal, which orders it behind the store. */
+struct sig {
+    struct tl_ctx *ctx;
+    struct tl_hist *latency;
+    _Alignas(64) _Atomic uint64_t sent_ns;
+    uint64_t sent; /* by the sender */
+    _Alignas(64) _Atomic uint64_t handled;
+};
+
+/* A handler can only reach a global; one benchmark runs in a process. */
+static struct sig *sig_state;
+
+static inline void sig_handler(int number)
+{
+    uint64_t now = tl_now_ns();
+    struct sig *s = sig_state;
+
+    (void)number;
+    tl_record(s->latency, now - atomic_load_explicit(&s->sent_ns, memory_order_relaxed));
+    /* Release: pairs with the acquire in sig_await; the record is in place when it is seen. */
+    atomic_fetch_add_explicit(&s->handled, 1, memory_order_release);
+}
+
+static inline enum tl_status sig_init(struct sig *s, struct tl_ctx *ctx, int number,
+                                      void (*handler)(int))
+{
+    struct sigaction act = {.sa_handler = handler, .sa_flags = SA_RESTART};
+
+    s->ctx = ctx;
+    s->latency = tl_hist(ctx, "latency");
+    sig_state = s;
+    if (handler && sigaction(number, &act, NULL))
+        return tl_failed(ctx, "sigaction: %s", strerror(errno));
+    return TL_OK;
+}
+
+/* Waits until all that was sent has been handled. Between PUs it spins; on one PU it yields, since
+ * the receiver needs the PU. Returns 0 or ETIMEDOUT. */
+static inline int sig_await(struct sig *s, bool same_pu)
+{
+    uint64_t deadline = 0;
+
+    for (unsigned tries = 1; atomic_load_explicit(&s->handled, memory_order_acquire) != s->sent;
+         tries++) {
+        if (same_pu)
+            s->ctx->impl->yield();
+        if (tries % 4096 == 0) {
+            uint64_t now = tl_now_ns();
+
+            if (deadline == 0)
+                deadline = now + SIG_PATIENCE_NS;
+            else if (now > deadline)
+                return ETIMEDOUT;
+        }
+    }
+    return 0;
+}
+
+static inline enum tl_status sig_send_failed(struct tl_ctx *ctx, int error)
+{
+    if (error == ENOTSUP)
+        return tl_unsupported(ctx, "%s cannot aim a signal at another of its threads",
+                              ctx->impl->name);
+    if (error == ETIMEDOUT)
+        return tl_invalid(ctx, "a signal was not handled within 2 s");
+    return tl_failed(ctx, "signal.kill: %s", strerror(error));
+}
+
+static inline enum tl_status sig_verify(const struct sig *s)
+{
+    uint64_t handled = atomic_load(&s->handled);
+
+    if (handled != s->sent)
+        return tl_invalid(s->ctx, "%" PRIu64 " signals sent, %" PRIu64 " handled", s->sent,
+                          handled);
+    return TL_OK;
+}
+
+/* A thread that receives until it is told to stop. */
+struct receiver {
+    struct tl_thread thread;
+    bool created;
+    struct tl_sem ready,
+        park; /* it posts ready once it stands; then waits for park, if it blocks */
+    unsigned sems;
+    _Atomic bool stop;
+    _Atomic int error;
+    pid_t tid;
+};
+
+static inline enum tl_status receiver_start(struct receiver *r, struct tl_ctx *ctx, unsigned slot,
+                                            void *(*body)(void *), void *arg)
+{
+    const struct tl_impl *impl = ctx->impl;
+    struct tl_attr attr = tl_worker_attr(ctx, slot);
+    int error = 0;
+
+    for (; !error && r->sems < 2; r->sems += !error)
+        error = impl->sem->init(r->sems == 0 ? &r->ready : &r->park, 0);
+    if (error)
+        return tl_failed(ctx, "sem.init: %s", strerror(error));
+    error = impl->create(&r->thread, &attr, body, arg);
+    if (error)
+        return tl_failed(ctx, "create: %s", strerror(error));
+    r->created = true;
+    error = gate_sem_wait(impl, &r->ready);
+    if (!error)
+        error = atomic_load(&r->error);
+    if (error == EDEADLK)
+        return tl_invalid(ctx, "the receiver ran inside create: there is no second thread");
+    return error ? tl_failed(ctx, "the receiver: %s", strerror(error)) : TL_OK;
+}
+
+static inline void receiver_stop(struct receiver *r, const struct tl_impl *impl)
+{
+    if (r->created) {
+        atomic_store(&r->stop, true);
+        impl->sem->post(&r->park);
+        impl->join(r->thread, NULL);
+        r->created = false;
+    }
+    if (r->sems > 1)
+        impl->sem->destroy(&r->park);
+    if (r->sems > 0)
+        impl->sem->destroy(&r->ready);
+    r->sems = 0;
+}
+
+/* In the receiver: says that it stands. */
+static inline void receiver_ready(struct receiver *r, const struct tl_impl *impl)
+{
+    r->tid = (pid_t)syscall(SYS_gettid);
+    int error = impl->sem->post(&r->ready);
+    if (error)
+        atomic_store(&r->error, error);
+}
+
+/* In the receiver: blocks until receiver_stop, handlers run meanwhile. */
+static inline void receiver_block(struct receiver *r, const struct tl_impl *impl)
+{
+    while (!atomic_load_explicit(&r->stop, memory_order_relaxed)) {
+        int error = impl->sem->wait(&r->park);
+        if (error && error != EINTR) {
+            atomic_store(&r->error, error);
+            break;
+        }
+    }
+}
+
+#endif

@@ -1,0 +1,107 @@
+/*
+ * signal.thread - a signal to another thread that runs on another PU, or that is blocked there or
+ * here. A running receiver must be interrupted (an inter-processor interrupt); a blocked one woken.
+ * On one PU the sender gives up the PU until the handler has run: a context switch is in the
+ * number.
+ */
+#include "signal.h"
+
+struct state {
+    struct sig sig;
+    struct receiver receiver;
+    bool running, same_pu;
+};
+
+static void *receive(void *arg)
+{
+    struct state *st = arg;
+    const struct tl_impl *impl = st->sig.ctx->impl;
+
+    receiver_ready(&st->receiver, impl);
+    if (st->running)
+        while (!atomic_load_explicit(&st->receiver.stop, memory_order_relaxed))
+            __asm__ volatile("" ::: "memory");
+    else
+        receiver_block(&st->receiver, impl);
+    return NULL;
+}
+
+static enum tl_status setup(struct tl_ctx *ctx)
+{
+    struct state *st = aligned_alloc(_Alignof(struct state), sizeof(*st));
+
+    if (!st)
+        return tl_failed(ctx, "aligned_alloc: %s", strerror(ENOMEM));
+    memset(st, 0, sizeof(*st));
+    ctx->state = st;
+    st->running = strcmp(tl_axis(ctx, "state"), "running") == 0;
+    st->same_pu = model_same_pu(ctx);
+    if (model_user_level(ctx))
+        return sig_send_failed(ctx, ENOTSUP);
+    if (st->running && st->same_pu)
+        return tl_unsupported(ctx, "the receiver cannot be running on the PU of the sender");
+    enum tl_status status = sig_init(&st->sig, ctx, SIGUSR1, sig_handler);
+    return status == TL_OK ? receiver_start(&st->receiver, ctx, 1, receive, st) : status;
+}
+
+static enum tl_status run(struct tl_ctx *ctx, uint64_t n)
+{
+    struct state *st = ctx->state;
+    struct sig *s = &st->sig;
+    int error = 0;
+    uint64_t i;
+
+    tl_begin(ctx);
+    for (i = 0; i < n && !error; i++) {
+        atomic_store_explicit(&s->sent_ns, tl_now_ns(), memory_order_relaxed);
+        s->sent++;
+        error = ctx->impl->signal->kill(st->receiver.thread, SIGUSR1, NULL);
+        if (!error)
+            error = sig_await(s, st->same_pu);
+    }
+    tl_end(ctx, i);
+    tl_count(ctx, "signals", i);
+    return error ? sig_send_failed(ctx, error) : TL_OK;
+}
+
+static enum tl_status verify(struct tl_ctx *ctx)
+{
+    struct state *st = ctx->state;
+
+    return sig_verify(&st->sig);
+}
+
+static void teardown(struct tl_ctx *ctx)
+{
+    struct state *st = ctx->state;
+
+    if (st)
+        receiver_stop(&st->receiver, ctx->impl);
+    signal(SIGUSR1, SIG_IGN);
+    free(st);
+    ctx->state = NULL;
+}
+
+static const struct tl_axis axes[] = {
+    {"state", "running,blocked", NULL, NULL, "what the receiver does when the signal comes"},
+    {0},
+};
+
+static const char *const rests_on[] = {"kill.thread", "kill.blocked-thread", "sem.count", NULL};
+
+static const struct tl_bench signal_thread = {
+    .abi = TL_ABI,
+    .name = "signal.thread",
+    .version = 1,
+    .title = "Signal to another thread",
+    .op = "one signal sent to another thread, until the sender sees that its handler has run",
+    .needs = TL_NEED_SIGNAL | TL_NEED_SEM,
+    .workers = 2,
+    .axes = axes,
+    .rests_on = rests_on,
+    .setup = setup,
+    .run = run,
+    .verify = verify,
+    .teardown = teardown,
+};
+TL_BENCH(signal_thread);
