@@ -348,7 +348,7 @@ struct places {
     size_t n;
 };
 
-static int add_place(struct maker *m, const char *policy, int want, bool only_if_possible,
+static int add_place(struct maker *m, const char *policy, int want, bool by_default,
                      struct places *list)
 {
     struct place *items = realloc(list->items, (list->n + 1) * sizeof *items);
@@ -361,7 +361,9 @@ static int add_place(struct maker *m, const char *policy, int want, bool only_if
         return fail(m, "%s", p->reason);
     if (e && e != ENOTSUP)
         return e;
-    if (e == 0 || !only_if_possible)
+    /* A policy may give a wider relation than its name (cross-numa with one node a package): then
+     * that relation's own policy gives the same PUs. */
+    if (!by_default || (e == 0 && strcmp(p->relation, policy) == 0))
         list->n++;
     return 0;
 }

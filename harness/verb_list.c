@@ -5,6 +5,7 @@
 #include "verbs.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void list_impls(void)
@@ -75,6 +76,10 @@ static void list_events(void)
 static void list_topology(const struct place_topology *topology)
 {
     int cpus[PLACE_MAX], n = place_allowed(topology, cpus, PLACE_MAX);
+    char *tree = place_text(topology);
+    if (tree)
+        printf("%s\n", tree);
+    free(tree);
     printf("%5s %5s %5s %5s %5s %8s %5s   (logical indexes; - unknown)\n", "PU", "core", "L2", "L3",
            "node", "package", "kind");
     for (int i = 0; i < n && i < PLACE_MAX; i++) {
