@@ -7,11 +7,16 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LINEAR_LOW 0.80 /* time per op at 2n over that at n. A hidden constant of a fifth of the   */
-#define LINEAR_HIGH 1.25 /* window gives 0.8; least-of-four batches vary by a few per cent here    */
-#define STEAL_SHARE 0.01   /* of the timed windows; beyond one tick, the grain of /proc/stat       */
-#define FOREIGN_SHARE 0.05 /* of the time of the PUs used; beyond two ticks each (one at each end) */
-#define RATE_SLACK 0.01    /* events per op that stem from the harness and the timer interrupt     */
+/* Time per op at 2n over that at n. A hidden constant of a fifth of the window gives 0.8; the least
+ * of four batches varies by a few per cent. */
+#define LINEAR_LOW 0.80
+#define LINEAR_HIGH 1.25
+/* Of the timed windows; but not less than one tick, the grain of /proc/stat. */
+#define STEAL_SHARE 0.01
+/* Of the time of the PUs used; but not less than two ticks each, one at either end. */
+#define FOREIGN_SHARE 0.05
+/* Events per op that stem from the harness and the timer interrupt. */
+#define RATE_SLACK 0.01
 
 static void distrust(struct judgement *j, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

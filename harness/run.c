@@ -26,14 +26,14 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define BATCHES 8 /* timed batches a process: 4 of n and 4 of 2n */
-#define UNITS 12  /* ... which is 12 n */
-#define WARMUP_SHARE                                                               \
-    16 /* the warm-up is long enough once a window takes target / 16: the estimate \
-        * is then good to some per cent even for ops that jitter */
-#define STRETCH                                                               \
-    3 /* the timed part is stretched up to 3 times the set-up, so that a dear \
-       * set-up does not make the harness cost more than what it measures */
+/* Timed batches of a process: 4 of n and 4 of 2n, which makes 12 n. */
+#define BATCHES 8
+#define UNITS 12
+/* Over the shortest window that is worth timing: the estimate of n may be off by half. */
+#define LEAST_MARGIN 2.0
+/* The timed part is stretched up to three times the set-up, so that a dear set-up does not make the
+ * harness cost more than what it measures; but not beyond 1.5 s. */
+#define STRETCH 3
 #define STRETCH_MAX_NS UINT64_C(1500000000)
 
 static struct cell_page *page;
@@ -300,12 +300,14 @@ static uint64_t clamp_n(double n)
     return n < (double)least ? least : n > (double)most ? most : (uint64_t)n;
 }
 
-/* Finds n. `wall` is what a run costs all in all: a benchmark whose set-up lies in run() must not
- * take for ever to fill its windows. */
+/* Finds n. An estimate is believed only when it comes from a window of at least half the size that
+ * it asks for: the first calls of anything are slow, and an n from them would be too small. `wall`
+ * is what a run costs all in all: a benchmark whose set-up lies in run() must not take for ever to
+ * fill its windows. */
 static enum tl_status warm_up(uint64_t target_ns, uint64_t *out)
 {
-    uint64_t n = clamp_n(1), least = clock_min_sample_ns(&order->clock);
-    uint64_t enough = target_ns / WARMUP_SHARE > least ? target_ns / WARMUP_SHARE : least;
+    uint64_t n = clamp_n(1);
+    double least = LEAST_MARGIN * (double)clock_min_sample_ns(&order->clock);
     for (int i = 0; i < 64; i++) {
         uint64_t start = tl_now_ns();
         enum tl_status status = one_run(n);
@@ -317,11 +319,10 @@ static enum tl_status warm_up(uint64_t target_ns, uint64_t *out)
         double fits = (double)target_ns / UNITS / per_n;
         double affordable = (double)target_ns * STRETCH / UNITS / wall_per_n;
         double want = fits < affordable ? fits : affordable;
+        if (want * per_n < least)
+            want = least / per_n + 1;
         uint64_t next = clamp_n(want);
-        if (next * per_n < (double)least)
-            next = clamp_n((double)least / per_n + 1);
-        bool settled = window.ns >= enough || wall >= 4 * enough || next <= n;
-        if (settled) {
+        if (next <= 2 * n) {
             *out = next;
             return TL_OK;
         }
