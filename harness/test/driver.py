@@ -70,7 +70,7 @@ def one_clear_line(result):
     return result.stderr
 
 
-# ---- seccomp: make a system call fail -------------------------------------------------------------
+# ---- seccomp: make a system call fail ----------------------------------------------------------
 
 NUMBERS = {
     "x86_64": {"clone": 56, "clone3": 435, "perf_event_open": 298, "mmap": 9},
@@ -107,7 +107,9 @@ def deny(*rules):
         buffer = ctypes.create_string_buffer(program, len(program))
         fprog = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(buffer))
         holder = ctypes.create_string_buffer(fprog, len(fprog))
-        if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, ctypes.addressof(holder), 0, 0):
+        word = ctypes.c_ulong
+        if (libc.prctl(38, word(1), word(0), word(0), word(0))  # PR_SET_NO_NEW_PRIVS
+                or libc.prctl(22, word(2), word(ctypes.addressof(holder)))):  # PR_SET_SECCOMP
             raise OSError(ctypes.get_errno(), "seccomp")
 
     return install

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import pathlib
 import shutil
 import signal
 import subprocess
@@ -12,8 +11,8 @@ import pytest
 from driver import (BINARY, CLONE_THREAD, MISBEHAVE, SHORT, alive, children_of, deny, interrupt,
                     lines, one_clear_line, samples, start, threadlab)
 
-LONG = ("--preset", "quick", "--bench", "floor.syscall,floor.clock", "--rounds", "200", "--budget",
-        "60s", "--seed", "1")
+LONG = ("--preset", "quick", "--bench", "floor.syscall,floor.clock", "--rounds", "60", "--budget",
+        "10s", "--seed", "1")
 
 
 def wait_for_records(path, n):
@@ -26,10 +25,6 @@ def wait_for_records(path, n):
             pass
         time.sleep(0.01)
     raise AssertionError(f"{path} never had {n} lines")
-
-
-def cells_of(pid):
-    return [c for c in children_of(pid) if b"--cell" in pathlib.Path(f"/proc/{c}/cmdline").read_bytes()]
 
 
 def all_gone(pids):
@@ -107,7 +102,8 @@ def test_full_disk_keeps_whole_lines(tmp_path):
 
 
 def test_results_that_cannot_be_written(tmp_path):
-    result = threadlab("run", "--bench", "floor.syscall", "--out", "/proc/nowhere/run.jsonl", *SHORT)
+    result = threadlab("run", "--bench", "floor.syscall", "--out", "/proc/nowhere/run.jsonl",
+                       *SHORT)
     assert "cannot write" in one_clear_line(result)
     readonly = tmp_path / "readonly"
     readonly.mkdir()

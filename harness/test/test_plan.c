@@ -128,7 +128,7 @@ static const struct tl_impl planned = {
 };
 TL_IMPL(planned);
 
-/* ---- helpers ----------------------------------------------------------------------------------- */
+/* ---- helpers ---------------------------------------------------------------------------------- */
 
 static struct place_topology *topology;
 static struct plan_limits limits;
@@ -158,8 +158,7 @@ static struct request request_for(const char *bench)
 
 static void set(struct request *q, const char *name, const char *values)
 {
-    q->sets[q->nsets++] =
-        (struct cli_set){(char *)(uintptr_t)name, (char *)(uintptr_t)values};
+    q->sets[q->nsets++] = (struct cli_set){(char *)(uintptr_t)name, (char *)(uintptr_t)values};
 }
 
 static const struct cell_spec *cell(const struct plan *plan, const char *key)
@@ -170,7 +169,7 @@ static const struct cell_spec *cell(const struct plan *plan, const char *key)
     return NULL;
 }
 
-/* ---- tests ------------------------------------------------------------------------------------- */
+/* ---- tests ------------------------------------------------------------------------------------ */
 
 static void integers_have_suffixes(void **state)
 {
