@@ -95,7 +95,7 @@ bench: $(THREADLAB) $(B)/can-report ## Measure and draw the report: PRESET=quick
 	if [ $$status -gt 1 ]; then exit $$status; fi; \
 	report=$$('$(PYTHON)' scripts/report "$$($(NEWEST))") || exit; \
 	[ $$status -eq 0 ] || echo 'bench: some cells failed or crashed: see the report' >&2; \
-	echo "The report, the one file to attach when you share this run: $$report"; \
+	echo "The report: $$report"; \
 	exit $$status
 
 quick: ## The whole matrix in a minute and a half: bench with PRESET=quick

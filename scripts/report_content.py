@@ -28,8 +28,8 @@ HEADLINE = (
     ("semaphore hand-over", "switch.sem", {}),
     ("uncontended mutex", "lock.uncontended", {"kind": "block"}),
     ("signal to itself", "signal.self", {}),
-    ("signal to a thread", "signal.thread", {}),
-    ("fork", "fork.threads", {"threads": 1, "method": "fork", "call": "fork"}),
+    ("signal to a blocked thread", "signal.thread", {"state": "blocked"}),
+    ("fork, 16 threads alive", "fork.threads", {"threads": 16, "how": "fork"}),
 )
 
 

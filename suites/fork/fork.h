@@ -32,8 +32,9 @@
     "the call: clone-none copies memory, -vm shares it, -vfork waits, -all shares files, " \
     "directory "                                                                           \
     "and handlers too"
-#define FORK_PROGRAM "/bin/true" /* of posix_spawn: the price of exec and of its start is inside \
-                                  */
+#define FORK_PROGRAM                                                            \
+    "/bin/true" /* of posix_spawn: the price of exec and of its start is inside \
+                 */
 #define FORK_STACK 65536
 
 extern char **environ;

@@ -49,8 +49,8 @@ static enum tl_status verify(struct tl_ctx *ctx)
 }
 
 static const struct tl_axis axes[] = {
-    {"how", "fork,vfork,posix_spawn,clone-vm", FORK_HOWS, NULL, FORK_HOW_HELP},
-    {"threads", "16", "1,256", "1,16,64,256", "threads alive, the caller's included"},
+    {"how", "fork,vfork,posix_spawn,clone-vm", NULL, FORK_HOWS, FORK_HOW_HELP},
+    {"threads", "16", "1,16,256", "1,16,64,256", "threads alive, the caller's included"},
     {0},
 };
 
