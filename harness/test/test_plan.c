@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- a benchmark and an implementation of the test's own -------------------------------------- */
+/* ---- a benchmark and an implementation of the test's own ----------------------------------- */
 
 static enum tl_status nothing(struct tl_ctx *ctx)
 {
@@ -128,7 +128,7 @@ static const struct tl_impl planned = {
 };
 TL_IMPL(planned);
 
-/* ---- helpers ---------------------------------------------------------------------------------- */
+/* ---- helpers ------------------------------------------------------------------------------- */
 
 static struct place_topology *topology;
 static struct plan_limits limits;
@@ -169,7 +169,7 @@ static const struct cell_spec *cell(const struct plan *plan, const char *key)
     return NULL;
 }
 
-/* ---- tests ------------------------------------------------------------------------------------ */
+/* ---- tests --------------------------------------------------------------------------------- */
 
 static void integers_have_suffixes(void **state)
 {
