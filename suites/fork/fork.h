@@ -181,7 +181,7 @@ static inline enum tl_status fork_run(struct tl_ctx *ctx, uint64_t n)
     tl_begin(ctx);
     for (i = 0; i < n; i++) {
         pid_t pid;
-        int status;
+        int status = -1;
         uint64_t start = tl_now_ns();
 
         error = fork_start(ctx, st, &pid);
@@ -190,6 +190,10 @@ static inline enum tl_status fork_run(struct tl_ctx *ctx, uint64_t n)
         st->started++;
         while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
             ;
+        if (status == -1) { /* there was no such child */
+            error = ECHILD;
+            break;
+        }
         tl_record(st->to_reaped, tl_now_ns() - start);
         if (st->to_running)
             tl_record(st->to_running,

@@ -21,7 +21,9 @@ static enum tl_status setup(struct tl_ctx *ctx)
 
 static enum tl_status verify(struct tl_ctx *ctx)
 {
-    return lock_crowd_verify(ctx, true);
+    struct lock_crowd *c = ctx->state;
+
+    return lock_crowd_verify(ctx, c->met);
 }
 
 /* kind=spin never blocks, but is preempted, so nothing can be said. */

@@ -9,9 +9,11 @@
 #define SUITES_SIGNAL_H
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -113,6 +115,7 @@ struct receiver {
     _Atomic bool stop;
     _Atomic int error;
     pid_t tid;
+    int stat_fd; /* of receiver_watch; 0: none */
 };
 
 static inline enum tl_status receiver_start(struct receiver *r, struct tl_ctx *ctx, unsigned slot,
@@ -151,6 +154,43 @@ static inline void receiver_stop(struct receiver *r, const struct tl_impl *impl)
     if (r->sems > 0)
         impl->sem->destroy(&r->ready);
     r->sems = 0;
+    if (r->stat_fd > 0)
+        close(r->stat_fd);
+    r->stat_fd = 0;
+}
+
+/* Opens what tells whether the receiver sleeps, after receiver_start. */
+static inline enum tl_status receiver_watch(struct receiver *r, struct tl_ctx *ctx)
+{
+    char path[64];
+
+    snprintf(path, sizeof(path), "/proc/self/task/%d/stat", (int)r->tid);
+    r->stat_fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (r->stat_fd < 0)
+        return tl_unsupported(ctx, "%s: %s: whether the receiver is blocked cannot be known", path,
+                              strerror(errno));
+    return TL_OK;
+}
+
+/* Waits until the kernel thread of the receiver sleeps. That its handler has run does not say so:
+ * it still has to go back into the call that blocks. Returns 0 or an error number. */
+static inline int receiver_await_asleep(struct receiver *r)
+{
+    uint64_t deadline = tl_now_ns() + SIG_PATIENCE_NS;
+    char text[128];
+
+    do {
+        ssize_t got = pread(r->stat_fd, text, sizeof(text) - 1, 0);
+        const char *state;
+
+        if (got <= 0)
+            return got < 0 ? errno : ESRCH;
+        text[got] = '\0';
+        state = strrchr(text, ')'); /* a thread's name may hold anything, also that */
+        if (state && state + 2 < text + got && state[2] == 'S')
+            return 0;
+    } while (tl_now_ns() < deadline);
+    return ETIMEDOUT;
 }
 
 /* In the receiver: says that it stands. */

@@ -1,6 +1,9 @@
 /*
  * signal.thread - a signal to another thread that runs on another PU, or that is blocked there or
  * here. A running receiver must be interrupted (an inter-processor interrupt); a blocked one woken.
+ * Between PUs the sender first waits until a blocked receiver sleeps again, as /proc says: without
+ * that a part of the signals found it awake (5th percentile 3.1 us instead of 6.0). That wait is in
+ * the time per op, not in the latency. On one PU the receiver cannot be awake while the sender is.
  * On one PU the sender gives up the PU until the handler has run: a context switch is in the
  * number.
  */
@@ -41,7 +44,11 @@ static enum tl_status setup(struct tl_ctx *ctx)
     if (st->running && st->same_pu)
         return tl_unsupported(ctx, "the receiver cannot be running on the PU of the sender");
     enum tl_status status = sig_init(&st->sig, ctx, SIGUSR1, sig_handler);
-    return status == TL_OK ? receiver_start(&st->receiver, ctx, 1, receive, st) : status;
+    if (status == TL_OK)
+        status = receiver_start(&st->receiver, ctx, 1, receive, st);
+    if (status == TL_OK && !st->running && !st->same_pu)
+        status = receiver_watch(&st->receiver, ctx);
+    return status;
 }
 
 static enum tl_status run(struct tl_ctx *ctx, uint64_t n)
@@ -53,6 +60,10 @@ static enum tl_status run(struct tl_ctx *ctx, uint64_t n)
 
     tl_begin(ctx);
     for (i = 0; i < n && !error; i++) {
+        if (!st->running && !st->same_pu)
+            error = receiver_await_asleep(&st->receiver);
+        if (error)
+            break;
         atomic_store_explicit(&s->sent_ns, tl_now_ns(), memory_order_relaxed);
         s->sent++;
         error = ctx->impl->signal->kill(st->receiver.thread, SIGUSR1, NULL);
