@@ -1,0 +1,296 @@
+/*
+ * nptl.c - the C library's own threads, through the pthread interface.
+ *
+ * A thread that inherits its PU and is joinable costs exactly one pthread_create: no allocation
+ * and no trampoline of ours is in the number. See README.md.
+ */
+#include "impl.h"
+#include "nptl_sync.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+_Static_assert(sizeof(pthread_t) == sizeof(uint64_t), "pthread_t is stored in tl_thread.id");
+
+/* How often run() looks whether threads that nobody joined have ended; outside any timed window. */
+#define LEFTOVER_POLL_NS 1000000
+
+static struct {
+    const struct tl_boot *boot;
+    pthread_t first;
+    unsigned tasks; /* kernel threads of the process before the first create */
+    /* Threads that were started through `start` and have not yet left it. */
+    atomic_uint counted;
+    /* Joinable threads that were created and not joined: they may have ended or not. */
+    atomic_uint unjoined;
+} nptl;
+
+/* What a thread needs that is not started directly. It frees it. */
+struct start {
+    void *(*entry)(void *);
+    void *arg;
+    int slot;
+};
+
+static void *start(void *arg)
+{
+    struct start s = *(struct start *)arg;
+    void *value;
+
+    free(arg);
+    if (s.slot != TL_SLOT_INHERIT) {
+        int err = nptl.boot->pin(nptl.boot, s.slot);
+
+        if (err) { /* create has returned: nobody is left to tell */
+            fprintf(stderr, "nptl: cannot pin a thread to slot %d: %s\n", s.slot, strerror(err));
+            abort();
+        }
+    }
+    value = s.entry(s.arg);
+    /* Release: what the thread did is visible to run() when it sees 0 (acquire in drain). */
+    atomic_fetch_sub_explicit(&nptl.counted, 1, memory_order_release);
+    return value;
+}
+
+static int set_attr(pthread_attr_t *a, const struct tl_attr *attr)
+{
+    int err = 0;
+
+    if (attr->stack_size)
+        err = pthread_attr_setstacksize(a, attr->stack_size);
+    if (!err && (attr->guard_size || attr->no_guard))
+        err = pthread_attr_setguardsize(a, attr->no_guard ? 0 : attr->guard_size);
+    if (!err && attr->detached)
+        err = pthread_attr_setdetachstate(a, PTHREAD_CREATE_DETACHED);
+    return err;
+}
+
+static int create_counted(struct tl_thread *t, const pthread_attr_t *a, int slot,
+                          void *(*entry)(void *), void *arg)
+{
+    struct start *s = malloc(sizeof(*s));
+    int err;
+
+    if (!s)
+        return EAGAIN;
+    *s = (struct start){entry, arg, slot};
+    atomic_fetch_add_explicit(&nptl.counted, 1, memory_order_relaxed);
+    err = pthread_create((pthread_t *)&t->id, a, start, s);
+    if (err) {
+        atomic_fetch_sub_explicit(&nptl.counted, 1, memory_order_relaxed);
+        free(s);
+    }
+    return err;
+}
+
+static int nptl_create(struct tl_thread *t, const struct tl_attr *attr, void *(*entry)(void *),
+                       void *arg)
+{
+    static const struct tl_attr defaults = TL_ATTR_INIT;
+    pthread_attr_t a, *use = NULL;
+    int err = 0, saved = errno;
+
+    if (!attr)
+        attr = &defaults;
+    if (attr->slot < TL_SLOT_INHERIT || attr->slot >= (int)nptl.boot->nslots)
+        return EINVAL;
+    if (attr->stack_size || attr->guard_size || attr->no_guard || attr->detached) {
+        err = pthread_attr_init(&a);
+        if (err)
+            return err;
+        use = &a;
+        err = set_attr(use, attr);
+        if (err)
+            goto out;
+    }
+    if (!attr->detached)
+        atomic_fetch_add_explicit(&nptl.unjoined, 1, memory_order_relaxed);
+    if (attr->slot == TL_SLOT_INHERIT && !attr->detached)
+        err = pthread_create((pthread_t *)&t->id, use, entry, arg);
+    else
+        err = create_counted(t, use, attr->slot, entry, arg);
+    if (err && !attr->detached)
+        atomic_fetch_sub_explicit(&nptl.unjoined, 1, memory_order_relaxed);
+out:
+    if (use)
+        pthread_attr_destroy(use);
+    errno = saved; /* malloc and mmap set it */
+    return err;
+}
+
+static int nptl_join(struct tl_thread t, void **value)
+{
+    int err;
+
+    if ((pthread_t)t.id == nptl.first)
+        return pthread_self() == nptl.first ? EDEADLK : EINVAL; /* ends with run() */
+    err = pthread_join((pthread_t)t.id, value);
+    if (!err)
+        atomic_fetch_sub_explicit(&nptl.unjoined, 1, memory_order_relaxed);
+    return err;
+}
+
+static int nptl_detach(struct tl_thread t)
+{
+    return (pthread_t)t.id == nptl.first ? EINVAL : pthread_detach((pthread_t)t.id);
+}
+
+static void nptl_yield(void)
+{
+    sched_yield();
+}
+
+static struct tl_thread nptl_self(void)
+{
+    return (struct tl_thread){(uint64_t)pthread_self()};
+}
+
+static int nptl_sleep(uint64_t ns)
+{
+    struct timespec left = {(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
+    int err;
+
+    do {
+        err = clock_nanosleep(CLOCK_MONOTONIC, 0, &left, &left);
+    } while (err == EINTR);
+    return err;
+}
+
+/* ---- signals, fork --------------------------------------------------------------------------- */
+
+static int nptl_kill(struct tl_thread t, int sig, const union sigval *value)
+{
+    return value ? pthread_sigqueue((pthread_t)t.id, sig, *value)
+                 : pthread_kill((pthread_t)t.id, sig);
+}
+
+static const struct tl_signal_ops nptl_signal = {
+    .kill = nptl_kill,
+    .mask = pthread_sigmask,
+    .wait = sigwait,
+};
+
+static unsigned count_tasks(void)
+{
+    DIR *dir = opendir("/proc/self/task");
+    unsigned n = 0;
+
+    if (!dir)
+        return 0;
+    for (struct dirent *entry; (entry = readdir(dir));)
+        n += entry->d_name[0] != '.';
+    closedir(dir);
+    return n;
+}
+
+static int nptl_fork(pid_t *pid)
+{
+    int saved = errno, err = 0;
+
+    *pid = fork();
+    if (*pid < 0)
+        err = errno;
+    if (!*pid) { /* the caller is the only thread; if it is not the first, the C library ends the
+                  * process with exit(0) after the last one */
+        atomic_store_explicit(&nptl.counted, 0, memory_order_relaxed);
+        atomic_store_explicit(&nptl.unjoined, 0, memory_order_relaxed);
+        nptl.tasks = 1;
+    }
+    errno = saved;
+    return err;
+}
+
+static const struct tl_fork_ops nptl_fork_ops = {
+    .fork = nptl_fork,
+    .atfork = pthread_atfork,
+};
+
+/* ---- the table ------------------------------------------------------------------------------- */
+
+static const char *cache_env(const char *value)
+{
+    return strcmp(value, "off") ? NULL : "GLIBC_TUNABLES=glibc.pthread.stack_cache_size=0";
+}
+
+static const struct tl_param nptl_params[] = {
+    {"cache", "on,off", "the C library keeps the stacks of ended threads for new ones", cache_env},
+    {NULL, NULL, NULL, NULL},
+};
+
+static void pause_ns(long ns)
+{
+    struct timespec left = {0, ns};
+
+    clock_nanosleep(CLOCK_MONOTONIC, 0, &left, NULL);
+}
+
+/* Until all threads but the first have ended. Acquire: partner of the release in start. */
+static void drain(void)
+{
+    while (atomic_load_explicit(&nptl.counted, memory_order_acquire))
+        pause_ns(LEFTOVER_POLL_NS);
+    if (atomic_load_explicit(&nptl.unjoined, memory_order_relaxed))
+        while (count_tasks() > nptl.tasks)
+            pause_ns(LEFTOVER_POLL_NS);
+}
+
+static int nptl_probe(char *reason, size_t size)
+{
+    if (!count_tasks()) {
+        snprintf(reason, size,
+                 "/proc/self/task cannot be read: run() could not tell when the "
+                 "threads that nobody joined have ended");
+        return ENOSYS;
+    }
+    return 0;
+}
+
+static int nptl_run(const struct tl_boot *boot, void *(*entry)(void *), void *arg, void **value)
+{
+    int err = boot->pin(boot, 0);
+    void *got;
+
+    if (err)
+        return err;
+    nptl.boot = boot;
+    nptl.first = pthread_self();
+    nptl.tasks = count_tasks();
+    got = entry(arg);
+    drain();
+    if (value)
+        *value = got;
+    return 0;
+}
+
+static const struct tl_impl nptl_impl = {
+    .abi = TL_ABI,
+    .name = "nptl",
+    .model = "1:1",
+    .summary = "the C library's own threads (pthread)",
+    .traits = TL_CONCURRENT | TL_PARALLEL | TL_PREEMPTIVE | TL_BLOCKS_ALONE | TL_ONE_TO_ONE,
+    .params = nptl_params,
+    .probe = nptl_probe,
+    .run = nptl_run,
+    .create = nptl_create,
+    .join = nptl_join,
+    .detach = nptl_detach,
+    .yield = nptl_yield,
+    .self = nptl_self,
+    .sleep = nptl_sleep,
+    .mutex = &nptl_mutex,
+    .cond = &nptl_cond,
+    .sem = &nptl_sem,
+    .signal = &nptl_signal,
+    .fork = &nptl_fork_ops,
+};
+
+TL_IMPL(nptl_impl);
