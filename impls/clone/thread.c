@@ -1,0 +1,374 @@
+/*
+ * thread.c - the life of a thread: create, run, end or park, join, detach.
+ *
+ * Cold, that is clone, exit and the futex wait of the joiner: three system calls. Recycled kernel
+ * threads cost futex calls only where the other side sleeps, and two changes of the signal mask.
+ */
+#include "thread.h"
+
+#include "kernel.h"
+
+#include "../common/futex.h"
+#include "../common/futex_sync.h"
+#include "../common/tls.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CLONE_FLAGS                                                                     \
+    (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | \
+     CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID)
+
+static _Thread_local struct thread *self;
+
+struct thread *thread_self(void)
+{
+    return self;
+}
+
+void thread_adopt(struct thread *t)
+{
+    self = t;
+}
+
+static uint64_t with_life(const struct thread *t, enum clone_life life)
+{
+    return pool_id(t) >> 32 << 32 | life;
+}
+
+static uint64_t set_mask(uint64_t mask)
+{
+    uint64_t old = 0;
+
+    SYS_CALL(SYS_rt_sigprocmask, SIG_SETMASK, &mask, &old, sizeof(mask), 0, 0);
+    return old;
+}
+
+/* ---- the thread itself ----------------------------------------------------------------------- */
+
+static void pin_self(struct thread *t)
+{
+    int err = clone_state.boot->pin(clone_state.boot, t->slot);
+
+    if (err) { /* create has returned: nobody is left to tell */
+        fprintf(stderr, "clone: cannot pin a thread to slot %d: %s\n", t->slot, strerror(err));
+        abort();
+    }
+}
+
+static void drop_live(void)
+{
+    /* seq_cst with run()'s store of draining and load of live: a Dekker pair. */
+    if (atomic_fetch_sub_explicit(&clone_state.live, 1, memory_order_seq_cst) == 1) {
+        if (clone_state.orphan)
+            exit(0);
+        if (atomic_load_explicit(&clone_state.draining, memory_order_seq_cst))
+            futex_wake(&clone_state.live, 1);
+    }
+}
+
+/* No signal is on its way to this kernel thread any more, once this returns. */
+static void refuse_signals(struct thread *t)
+{
+    atomic_store_explicit(&t->ending, 1, memory_order_seq_cst);
+    while (atomic_load_explicit(&t->senders, memory_order_seq_cst))
+        SYS_CALL(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+}
+
+/* If the thread was detached the block is its own to give back; otherwise it can be joined from
+ * now on, or is being joined. life: with the generation that this thread had. */
+static bool owns_block(struct thread *t, uint64_t live, uint64_t detached)
+{
+    uint64_t life = live;
+
+    if (atomic_compare_exchange_strong_explicit(&t->life, &life, (live >> 32 << 32) | CLONE_ENDED,
+                                                memory_order_acq_rel, memory_order_acquire))
+        return false;
+    return life == detached;
+}
+
+static void run_entry(struct thread *t)
+{
+    tls_start();
+    if (t->pin)
+        pin_self(t);
+    t->value = t->entry(t->arg);
+    tls_end();
+}
+
+static void thread_main(void *arg)
+{
+    struct thread *t = arg;
+
+    self = t;
+    run_entry(t);
+    refuse_signals(t);
+    drop_live();
+    if (owns_block(t, with_life(t, CLONE_LIVE), with_life(t, CLONE_DETACHED)))
+        pool_give(t);
+    SYS_CALL(SYS_exit, 0, 0, 0, 0, 0, 0);
+    __builtin_unreachable();
+}
+
+/* Waits for the next thread to be. False: quit. */
+static bool park(struct thread *t)
+{
+    unsigned rounds = futex_hint_rounds(&t->work_hint);
+    uint32_t idle = CLONE_IDLE, work = CLONE_IDLE;
+
+    if (rounds) {
+        for (unsigned i = 0; i < rounds && work == CLONE_IDLE; i++) {
+            futex_pause();
+            work = atomic_load_explicit(&t->work, memory_order_acquire);
+        }
+        futex_hint_learn(&t->work_hint, work != CLONE_IDLE);
+    }
+    if (work == CLONE_IDLE &&
+        atomic_compare_exchange_strong_explicit(&t->work, &idle, CLONE_ASLEEP, memory_order_acq_rel,
+                                                memory_order_acquire))
+        while (atomic_load_explicit(&t->work, memory_order_acquire) == CLONE_ASLEEP)
+            futex_wait(&t->work, CLONE_ASLEEP);
+    work = atomic_load_explicit(&t->work, memory_order_acquire);
+    atomic_store_explicit(&t->work, CLONE_IDLE, memory_order_relaxed);
+    return work == CLONE_JOB;
+}
+
+/* Ended, with all signals blocked, and about to park. done comes before life: until then nobody
+ * but the joiner, who sees done, can give the block to the next thread. False: exit instead. */
+static bool announce(struct thread *t)
+{
+    uint64_t live = with_life(t, CLONE_LIVE), detached = with_life(t, CLONE_DETACHED);
+    bool parks = !atomic_load_explicit(&t->signaled, memory_order_relaxed);
+
+    t->parks = parks;
+    futex_hint_signal(&t->done_hint);
+    drop_live();
+    if (atomic_exchange_explicit(&t->done, CLONE_DONE, memory_order_acq_rel) == CLONE_AWAITED)
+        futex_wake(&t->done, 1);
+    if (owns_block(t, live, detached)) {
+        if (parks)
+            pool_give_parked(t);
+        else
+            pool_give(t);
+    }
+    return parks;
+}
+
+static void thread_main_parking(void *arg)
+{
+    struct thread *t = arg;
+
+    self = t;
+    for (;;) {
+        run_entry(t);
+        set_mask(~(uint64_t)0);
+        refuse_signals(t);
+        if (!announce(t) || !park(t))
+            break;
+        tls_renew();
+        self = t;
+        set_mask(t->mask);
+    }
+    SYS_CALL(SYS_exit, 0, 0, 0, 0, 0, 0);
+    __builtin_unreachable();
+}
+
+/* ---- create ---------------------------------------------------------------------------------- */
+
+/* What the thread starts from. slot: where it is to run. */
+static void prepare(struct thread *t, const struct tl_attr *attr, int slot)
+{
+    uint64_t generation = atomic_load_explicit(&t->life, memory_order_relaxed) >> 32;
+
+    t->slot = slot;
+    atomic_store_explicit(&t->signaled, false, memory_order_relaxed);
+    atomic_store_explicit(&t->done, CLONE_RUNS, memory_order_relaxed);
+    atomic_fetch_add_explicit(&clone_state.live, 1, memory_order_relaxed);
+    atomic_store_explicit(&t->life,
+                          generation << 32 | (attr->detached ? CLONE_DETACHED : CLONE_LIVE),
+                          memory_order_release);
+    /* After life, with release: a kill that sees it sees that its older id is stale. */
+    atomic_store_explicit(&t->ending, 0, memory_order_release);
+}
+
+static void start_parked(struct thread *t)
+{
+    SYS_CALL(SYS_rt_sigprocmask, SIG_SETMASK, NULL, &t->mask, sizeof(t->mask), 0, 0);
+    futex_hint_signal(&t->work_hint);
+    /* Release: pairs with the acquire in park. */
+    if (atomic_exchange_explicit(&t->work, CLONE_JOB, memory_order_acq_rel) == CLONE_ASLEEP)
+        futex_wake(&t->work, 1);
+}
+
+static int start_fresh(struct thread *t, bool pin)
+{
+    long tid;
+
+    t->pin = pin;
+    t->parking = clone_state.recycle == CLONE_RECYCLE_THREAD;
+    atomic_store_explicit(&t->work, CLONE_IDLE, memory_order_relaxed);
+    /* Not 0 for a joiner that learns the id before the kernel writes the TID. */
+    atomic_store_explicit(t->tid, 1, memory_order_relaxed);
+    tid = clone_raw(CLONE_FLAGS, t->stack.high, t->tid, t->tid, t->tp,
+                    t->parking ? thread_main_parking : thread_main, t);
+    if (tid > 0)
+        return 0;
+    atomic_store_explicit(t->tid, 0, memory_order_relaxed);
+    t->parking = false;
+    atomic_fetch_sub_explicit(&clone_state.live, 1, memory_order_relaxed);
+    pool_give(t);
+    return (int)-tid == ENOMEM ? EAGAIN : (int)-tid;
+}
+
+static int create_fresh(struct tl_thread *id, const struct tl_attr *attr, int slot,
+                        void *(*entry)(void *), void *arg)
+{
+    struct thread *t;
+    int err = pool_take(&t, attr);
+
+    if (err)
+        return err;
+    t->entry = entry;
+    t->arg = arg;
+    prepare(t, attr, slot);
+    id->id = pool_id(t);
+    return start_fresh(t, slot != self->slot); /* the kernel copies the creator's affinity */
+}
+
+int thread_create(struct tl_thread *id, const struct tl_attr *attr, void *(*entry)(void *),
+                  void *arg)
+{
+    static const struct tl_attr defaults = TL_ATTR_INIT;
+    struct thread *t = NULL;
+    bool recycles = clone_state.recycle == CLONE_RECYCLE_THREAD, moves = false;
+    int err, slot;
+
+    if (!attr)
+        attr = &defaults;
+    if (attr->slot < TL_SLOT_INHERIT || attr->slot >= (int)clone_state.boot->nslots)
+        return EINVAL;
+    slot = attr->slot == TL_SLOT_INHERIT ? self->slot : attr->slot;
+    if (recycles)
+        t = pool_take_parked(slot, attr);
+    if (!t) {
+        err = create_fresh(id, attr, slot, entry, arg);
+        if (err != EAGAIN)
+            return err;
+        /* At a limit: one that is parked elsewhere moves here, else all that is kept is freed. */
+        t = recycles ? pool_take_parked(-1, attr) : NULL;
+        if (!t)
+            return pool_shrink() ? create_fresh(id, attr, slot, entry, arg) : err;
+        moves = true;
+    }
+    t->pin = moves;
+    t->entry = entry;
+    t->arg = arg;
+    prepare(t, attr, slot);
+    id->id = pool_id(t);
+    start_parked(t);
+    return 0;
+}
+
+/* ---- join, detach
+ * -------------------------------------------------------------------------------- */
+
+void thread_wait_gone(struct thread *t)
+{
+    uint32_t tid;
+
+    futex_sleeps(true);
+    while ((tid = atomic_load_explicit(t->tid, memory_order_acquire)))
+        futex_wait_cleartid(t->tid, tid);
+    futex_sleeps(false);
+}
+
+static void wait_done(struct thread *t)
+{
+    unsigned rounds;
+    uint32_t done = atomic_load_explicit(&t->done, memory_order_acquire);
+
+    if (done == CLONE_DONE)
+        return;
+    rounds = futex_hint_rounds(&t->done_hint);
+    if (rounds) {
+        for (unsigned i = 0; i < rounds && done != CLONE_DONE; i++) {
+            futex_pause();
+            done = atomic_load_explicit(&t->done, memory_order_acquire);
+        }
+        futex_hint_learn(&t->done_hint, done == CLONE_DONE);
+    }
+    done = CLONE_RUNS;
+    if (!atomic_compare_exchange_strong_explicit(&t->done, &done, CLONE_AWAITED,
+                                                 memory_order_acq_rel, memory_order_acquire) &&
+        done == CLONE_DONE)
+        return;
+    futex_sleeps(true);
+    while (atomic_load_explicit(&t->done, memory_order_acquire) != CLONE_DONE)
+        futex_wait(&t->done, CLONE_AWAITED);
+    futex_sleeps(false);
+}
+
+/* LIVE or ENDED becomes `next`; *ended: which of the two it was. */
+static int claim(struct tl_thread id, enum clone_life next, struct thread **found, bool *ended)
+{
+    struct thread *t = pool_find(id);
+    uint64_t life;
+
+    if (!t)
+        return ESRCH;
+    life = atomic_load_explicit(&t->life, memory_order_acquire);
+    do {
+        if (life >> 32 != id.id >> 32)
+            return ESRCH;
+        if ((uint32_t)life != CLONE_LIVE && (uint32_t)life != CLONE_ENDED)
+            return (uint32_t)life == CLONE_FREE ? ESRCH : t == self ? EDEADLK : EINVAL;
+        if (t == self && next == CLONE_JOINED)
+            return EDEADLK;
+    } while (!atomic_compare_exchange_weak_explicit(&t->life, &life, (life >> 32 << 32) | next,
+                                                    memory_order_acq_rel, memory_order_acquire));
+    *found = t;
+    *ended = (uint32_t)life == CLONE_ENDED;
+    return 0;
+}
+
+static void give_back(struct thread *t)
+{
+    if (t->parking && t->parks)
+        pool_give_parked(t);
+    else
+        pool_give(t);
+}
+
+int thread_join(struct tl_thread id, void **value)
+{
+    struct thread *t;
+    bool ended;
+    int err = claim(id, CLONE_JOINED, &t, &ended);
+
+    if (err)
+        return err;
+    if (t->parking)
+        wait_done(t);
+    else
+        thread_wait_gone(t);
+    if (value)
+        *value = t->value;
+    give_back(t);
+    return 0;
+}
+
+int thread_detach(struct tl_thread id)
+{
+    struct thread *t;
+    bool ended;
+    int err = claim(id, CLONE_DETACHED, &t, &ended);
+
+    if (err)
+        return err == EDEADLK ? EINVAL : err;
+    if (ended)
+        give_back(t);
+    return 0;
+}

@@ -1,0 +1,148 @@
+/*
+ * thread.h - the threads of clone: one control block each, found by index, told apart over time by
+ * a generation. pool.c keeps the blocks and what they own; thread.c is their life.
+ */
+#ifndef TL_CLONE_THREAD_H
+#define TL_CLONE_THREAD_H
+
+#include "impl.h"
+
+#include "../common/futex_sync.h"
+#include "../common/stack.h"
+
+#include <stdatomic.h>
+
+/* Usable bytes of a stack where nothing was asked for. Not RLIMIT_STACK as in the C library: eight
+ * stacks of this size share a page of the kernel's page table, and printf needs a tenth. */
+#define CLONE_STACK_SIZE ((size_t)256 << 10)
+
+enum clone_recycle {
+    CLONE_RECYCLE_STACK,  /* an ended thread leaves its stack and TLS block to the next */
+    CLONE_RECYCLE_NONE,   /* nothing */
+    CLONE_RECYCLE_THREAD, /* the kernel thread as well: it parks, with all signals blocked */
+};
+
+/* Of struct thread.life. LIVE and ENDED can be joined or detached. */
+enum clone_life {
+    CLONE_FREE,     /* nobody: the id is stale */
+    CLONE_LIVE,     /* runs */
+    CLONE_ENDED,    /* has left its function */
+    CLONE_JOINED,   /* somebody joins it, and will give the block back */
+    CLONE_DETACHED, /* runs; gives its block back itself */
+    CLONE_FIRST,    /* the thread that called run() */
+};
+
+/* Of struct thread.work, where a parked kernel thread waits. */
+enum clone_work {
+    CLONE_IDLE,   /* none yet; the thread is awake */
+    CLONE_ASLEEP, /* none yet; wake it */
+    CLONE_JOB,
+    CLONE_QUIT,
+};
+
+/* Of struct thread.done, where the joiner of a recycled kernel thread waits. */
+enum clone_done {
+    CLONE_RUNS,
+    CLONE_DONE,
+    CLONE_AWAITED, /* runs, and the joiner sleeps: wake it */
+};
+
+/* What was asked of a stack, in bytes: one that is kept serves a thread that asks for the same. */
+struct clone_form {
+    size_t size, guard;
+};
+
+/* Invariants:
+ *   - blocks are never freed before run() ends: any index that was ever given leads to one;
+ *   - life is generation << 32 | enum clone_life and changes by compare-and-swap; whoever brings it
+ *     to JOINED, or finds it DETACHED at the thread's end, owns the block from then on. The
+ *     generation rises when the block is given back. Release at each change pairs with the acquire
+ *     of whoever takes over;
+ *   - *tid is 0 exactly while no kernel thread uses stack and tp: the kernel clears it as the last
+ *     thing (CLONE_CHILD_CLEARTID). tp == NULL: there are no stack and TLS block;
+ *   - parking: the kernel thread is one that can be recycled: joined by `done`, not by *tid. Then
+ *     parks, valid when done is DONE, says whether it really does; otherwise it exits;
+ *   - entry, arg, value, slot, mask belong to the creator until the thread starts, then to the
+ *     thread, and after its end to the block's owner;
+ *   - senders and ending are a Dekker pair (both sides seq_cst): a kill raises senders and reads
+ *     ending; the thread sets ending and waits for senders to be 0. So no signal is sent to a TID
+ *     that has become somebody else's. */
+struct thread {
+    _Atomic uint64_t life;
+    _Atomic uint32_t *tid; /* in the TLS block: what the C library believes, too */
+    void *(*entry)(void *);
+    void *arg, *value;
+    struct thread *next; /* in the one list that the block is in */
+    void *tp;
+    uint32_t index;
+    int slot;               /* whose PU it is pinned to */
+    bool pin;               /* it has to pin itself first */
+    struct clone_form form; /* of its stack, while it has one */
+    bool parking, parks;    /* see above */
+    _Atomic bool signaled;  /* a signal was sent to it, and may be pending still: never parked */
+    uint64_t mask;          /* the creator's, for a parked kernel thread */
+    _Alignas(64) _Atomic uint32_t work, done;
+    _Atomic uint32_t senders, ending;
+    struct futex_hint work_hint, done_hint;
+    struct stack stack;
+};
+
+/* The process's one instance. */
+struct clone_state {
+    const struct tl_boot *boot;
+    enum clone_recycle recycle;
+    /* Threads that have not ended, but for the first; run() sleeps on it when `draining`. */
+    _Atomic uint32_t live, draining;
+    bool orphan; /* a forked child whose first thread is gone: ends with its last thread */
+};
+extern struct clone_state clone_state;
+
+/* ---- pool.c ---------------------------------------------------------------------------------- */
+
+int pool_init(void);
+void pool_fini(void); /* when all other threads have ended: waits for the kernel, frees all */
+
+/* The caller is the first thread: a block for it. */
+int pool_adopt_first(void);
+
+/* The block of an id that is not stale, or NULL. */
+struct thread *pool_find(struct tl_thread t);
+uint64_t pool_id(const struct thread *t);
+
+/* A block with a stack and a TLS block, which nobody uses. 0, EAGAIN, EINVAL. */
+int pool_take(struct thread **t, const struct tl_attr *attr);
+/* A parked kernel thread of the slot, with a stack of the form that attr asks for; NULL: none.
+ * slot -1: of any. */
+struct thread *pool_take_parked(int slot, const struct tl_attr *attr);
+/* The owner of an ended thread's block gives it back; the kernel may still be at its stack. */
+void pool_give(struct thread *t);
+/* The same for one whose kernel thread parks, or is about to. */
+void pool_give_parked(struct thread *t);
+
+/* A limit was hit: frees all that is kept for later threads, parked kernel threads included, and
+ * waits until the kernel has let go of it. False: there was nothing. */
+bool pool_shrink(void);
+
+/* Around fork: nobody else is within the pool. In the child, all blocks but self's and the first
+ * thread's (which stays when it is self) are given back. */
+void pool_lock(void);
+void pool_unlock(void);
+void pool_forget_others(struct thread *self);
+
+/* ---- thread.c -------------------------------------------------------------------------------- */
+
+struct thread *thread_self(void);
+void thread_adopt(struct thread *t); /* the calling thread is t from now on */
+int thread_create(struct tl_thread *t, const struct tl_attr *attr, void *(*entry)(void *),
+                  void *arg);
+int thread_join(struct tl_thread t, void **value);
+int thread_detach(struct tl_thread t);
+/* Until the kernel has let go of its stack. */
+void thread_wait_gone(struct thread *t);
+
+/* ---- signal.c -------------------------------------------------------------------------------- */
+
+extern const struct tl_signal_ops clone_signal;
+extern const struct tl_fork_ops clone_fork;
+
+#endif
