@@ -17,6 +17,7 @@ BINARY = pathlib.Path(os.environ.get("THREADLAB", ROOT / "build/release/threadla
 PLUGINS = BINARY.parent / "plugin"
 MISBEHAVE = PLUGINS / "misbehave.so"
 EXAMPLE = PLUGINS / "example.so"
+BROKEN = PLUGINS / "broken.so"
 SHORT = ("--rounds", "1", "--budget", "1s", "--seed", "7")
 
 

@@ -12,7 +12,7 @@ import resource
 
 import jsonschema
 import pytest
-from driver import (EXAMPLE, MISBEHAVE, ROOT, SHORT, lines, one_clear_line, samples, threadlab)
+from driver import (BROKEN, EXAMPLE, MISBEHAVE, ROOT, SHORT, lines, one_clear_line, samples, threadlab)
 
 POLICIES = ["same-pu", "smt", "shared-l2", "shared-l3", "cross-l3", "cross-numa", "cross-package",
             "compact", "spread"]
@@ -153,6 +153,35 @@ def test_a_plugin_brings_an_implementation_and_a_benchmark(tmp_path):
     assert result.returncode == 0, result.stderr
     statuses = {s["bench"]: s["status"] for s in samples(path)}
     assert statuses == {"example.self": "ok", "create.join": "ok"}
+
+
+# ---- a broken promise is seen by the verify of what rests on it --------------------------------
+
+@pytest.mark.parametrize("fault, bench, words", [
+    ("create", "create.join", "threads ran"),
+    ("create", "create.batch", "ran"),
+    ("join", "create.join", "joins brought"),
+    ("yield", "switch.yield", "without a switch"),
+    ("mutex", "lock.uncontended", "trylock"),
+    ("sem", "switch.sem", ""),
+    ("signal", "signal.self", "not handled"),
+    ("payload", "signal.queued", "out of order"),
+    ("mask", "signal.process", "blocked"),
+    ("fork", "fork.threads", "ended well"),
+    ("atfork", "fork.atfork", "calls of handlers"),
+])
+def test_a_broken_promise_is_invalid(tmp_path, fault, bench, words):
+    args = ["--plugin", BROKEN, "--impl", "broken", "--bench", bench, "--place", "same-pu",
+            "--preset", "quick", *SHORT]
+    narrow = {"switch.yield": ["--set", "threads=2"], "fork.threads": ["--set", "how=fork"],
+              "fork.atfork": ["--set", "handlers=16"], "signal.queued": ["--set", "depth=64"],
+              "lock.uncontended": ["--set", "kind=block"]}.get(bench, [])
+    result, path = run(tmp_path, *args, *narrow, "--set", f"fault=none,{fault}")
+    assert result.returncode in (0, 1), result.stderr
+    by_fault = {s["params"]["fault"]: s for s in samples(path)}
+    assert by_fault["none"]["status"] == "ok", by_fault["none"]["reason"]
+    assert by_fault[fault]["status"] == "invalid", by_fault[fault]
+    assert words in by_fault[fault]["reason"]
 
 
 # ---- bad input ----------------------------------------------------------------------------------
