@@ -1,0 +1,186 @@
+/*
+ * pool.h - stacks by size class, last in first out. Included by user.h only.
+ *
+ * A stack that was just given back is the one whose lines are in the cache. New ones come from
+ * slabs: one mapping and few system calls for many stacks and guards. The library maps a page more
+ * than the class says, for struct uthread_rest and the colour: the attribute's size is usable.
+ *
+ * Colour: thread i starts i % 32 lines lower. Stacks are a whole number of pages apart, so without
+ * it the live lines of all parked threads would compete for a few sets of the first-level cache. 32
+ * lines are half a page: a parked thread with small frames still touches one page only. Stacks of
+ * less than a page are coloured by their odd distance.
+ */
+#ifndef TL_USER_POOL_H
+#define TL_USER_POOL_H
+
+#include <stdlib.h>
+
+#ifdef USER_ASAN
+#include <sanitizer/asan_interface.h>
+#endif
+
+#define USER_COLOURS 32
+
+/* Slabs grow from 8 stacks (a program with few threads pays for few guards) to 512 (as many guards
+ * as one system call makes), or to 64 MiB, so that limits of address space are met late. */
+#define USER_SLAB_FIRST 8
+#define USER_SLAB_LAST 512
+#define USER_SLAB_BYTES (64ul << 20)
+
+/* Right below the end of a free stack. */
+struct free_stack {
+    struct free_stack *next;
+};
+
+struct slab_node {
+    struct slab_node *next;
+    struct stack_slab slab;
+};
+
+/* Room for the rest and its alignment on a stack of less than a page. */
+#define USER_SMALL_ROOM ((sizeof(struct uthread_rest) + 63) / 64 * 64 + 64)
+
+static void pools_boot(void)
+{
+    for (unsigned guarded = 0; guarded < 2; guarded++)
+        for (unsigned i = 0; i < USER_SIZES; i++) {
+            struct stack_pool *pool = &lib.pools[guarded][i];
+            size_t size = (size_t)1 << (USER_SIZE_MIN_LOG2 + i);
+
+            pool->guard = guarded ? lib.page : 0;
+            if (!guarded && size < lib.page) {
+                /* an odd number of lines: the distance colours */
+                pool->usable = size + (USER_SMALL_ROOM | 64);
+                continue;
+            }
+            pool->usable = (size + 2 * lib.page - 1) / lib.page * lib.page;
+            /* An odd number of pages: all sets of the second-level cache are used. */
+            if ((pool->usable + pool->guard) / lib.page % 2 == 0)
+                pool->usable += lib.page;
+        }
+}
+
+/* ENOMEM with the pool unchanged. */
+static int pool_grow(struct stack_pool *pool)
+{
+    size_t stride = pool->usable + pool->guard, n = USER_SLAB_FIRST, most;
+    struct slab_node *node = malloc(sizeof(*node));
+
+    if (!node)
+        return ENOMEM;
+    if (pool->fresh.n)
+        n = pool->fresh.n * 2;
+    most = USER_SLAB_BYTES / stride;
+    if (n > USER_SLAB_LAST)
+        n = USER_SLAB_LAST;
+    if (n > most)
+        n = most ? most : 1;
+    while (stack_slab_map(&node->slab, n, pool->usable, pool->guard)) {
+        if (n == 1) {
+            free(node);
+            return ENOMEM;
+        }
+        n /= 2;
+    }
+    node->next = lib.slabs;
+    lib.slabs = node;
+    pool->fresh = node->slab;
+    pool->fresh_used = 0;
+    return 0;
+}
+
+/* Picks the pool for an attribute; *pool NULL: must be mapped alone. EINVAL: no such size. */
+static int pool_for(const struct tl_attr *attr, struct stack_pool **pool, size_t *usable,
+                    size_t *guard)
+{
+    size_t size = attr->stack_size ? attr->stack_size : USER_STACK_DEFAULT;
+    unsigned log2;
+
+    if (size < (size_t)1 << USER_SIZE_MIN_LOG2)
+        return EINVAL;
+    if (size > (size_t)1 << USER_SIZE_MAX_LOG2)
+        return ENOMEM;
+    log2 = 64 - (unsigned)__builtin_clzl(size - 1);
+    *guard = attr->no_guard ? 0 : attr->guard_size ? attr->guard_size : lib.page;
+    if (*guard > (size_t)1 << USER_SIZE_MAX_LOG2)
+        return ENOMEM;
+    *pool = &lib.pools[*guard != 0][log2 - USER_SIZE_MIN_LOG2];
+    *usable = (*pool)->usable;
+    if (!lib.recycle || *guard > lib.page)
+        *pool = NULL;
+    return 0;
+}
+
+/* Gives the end of a stack of the pool. */
+static inline int pool_take(struct stack_pool *pool, void **high)
+{
+    struct free_stack *top = pool->free;
+    struct stack s;
+    int err;
+
+    if (USER_LIKELY(top != NULL)) {
+        pool->free = top->next;
+        *high = top + 1;
+        return 0;
+    }
+    if (pool->fresh_used == pool->fresh.n) {
+        err = pool_grow(pool);
+        if (err)
+            return err;
+    }
+    stack_slab_get(&pool->fresh, pool->fresh_used++, &s);
+    *high = s.high;
+    return 0;
+}
+
+static inline void pool_give(struct stack_pool *pool, void *high)
+{
+    struct free_stack *top = (struct free_stack *)high - 1;
+
+    top->next = pool->free;
+    pool->free = top;
+}
+
+/* Where the rest of thread t goes on a new stack; the thread starts right below. */
+static inline struct uthread_rest *pool_rest(const struct uthread *t, void *high, size_t usable)
+{
+    char *top = high;
+
+    if (USER_LIKELY(usable > 4096))
+        top -= (size_t)(t - lib.table) % USER_COLOURS * 64;
+    top -= sizeof(struct uthread_rest);
+    return (struct uthread_rest *)((uintptr_t)top & ~(uintptr_t)63);
+}
+
+/* The first usable byte of a stack; NULL: the first thread's, which is not the library's. */
+static inline void *stack_low_of(const struct uthread_rest *rest)
+{
+    return rest->pool ? (char *)rest->high - rest->pool->usable : rest->alone.low;
+}
+
+/* Whether t has faulted at `address` because it ran into its guard: for whoever reports a SIGSEGV
+ * by the name of the thread (from a handler on an alternate stack). */
+static inline bool stack_guards(const struct uthread *t, const void *address)
+{
+    const char *low = t->rest ? stack_low_of(t->rest) : NULL;
+    size_t guard = !low ? 0 : t->rest->pool ? t->rest->pool->guard : t->rest->alone.guard;
+
+    return (const char *)address < low && (const char *)address >= low - guard;
+}
+
+/* Nobody may be on any of these stacks. */
+static void pools_end(void)
+{
+    struct slab_node *node;
+
+    while ((node = lib.slabs)) {
+        lib.slabs = node->next;
+#ifdef USER_ASAN
+        ASAN_UNPOISON_MEMORY_REGION(node->slab.base, node->slab.map_size);
+#endif
+        stack_slab_unmap(&node->slab);
+        free(node);
+    }
+}
+
+#endif
