@@ -140,7 +140,8 @@ int cell_open(struct cell_runner **runner)
         goto no_warden;
     /* Children of a cell that outlive it become ours, so that they can be reaped. */
     prctl(PR_SET_CHILD_SUBREAPER, 1);
-    signal(SIGPIPE, SIG_IGN);
+    signal(SIGPIPE, SIG_IGN); /* write says EPIPE, or EFBIG at RLIMIT_FSIZE, instead */
+    signal(SIGXFSZ, SIG_IGN);
     sigemptyset(&r->taken);
     sigaddset(&r->taken, SIGCHLD);
     sigaddset(&r->taken, SIGINT);
@@ -230,8 +231,10 @@ static int spawn(struct cell_runner *r, pid_t *pid)
 
     posix_spawn_file_actions_t files;
     posix_spawnattr_t attr;
-    sigset_t none;
+    sigset_t none, ours = r->taken; /* what we handle otherwise than by default */
     sigemptyset(&none);
+    sigaddset(&ours, SIGPIPE);
+    sigaddset(&ours, SIGXFSZ);
     posix_spawn_file_actions_init(&files);
     posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_addopen(&files, 1, "/dev/null", O_WRONLY, 0);
@@ -241,7 +244,7 @@ static int spawn(struct cell_runner *r, pid_t *pid)
                                         POSIX_SPAWN_SETSIGDEF);
     posix_spawnattr_setpgroup(&attr, 0);
     posix_spawnattr_setsigmask(&attr, &none);
-    posix_spawnattr_setsigdefault(&attr, &r->taken);
+    posix_spawnattr_setsigdefault(&attr, &ours);
     int e = posix_spawn(pid, r->exe, &files, &attr, argv, env);
     posix_spawnattr_destroy(&attr);
     posix_spawn_file_actions_destroy(&files);

@@ -404,3 +404,12 @@ char *place_xml(const struct place_topology *topology)
     hwloc_free_xmlbuffer(topology->hwloc, buffer);
     return xml;
 }
+
+const char *place_library_version(void)
+{
+    static char text[32];
+    unsigned v = hwloc_get_api_version();
+
+    snprintf(text, sizeof(text), "%u.%u.%u", v >> 16, v >> 8 & 0xff, v & 0xff);
+    return text;
+}

@@ -62,6 +62,9 @@ size_t place_pairs(const struct place_topology *topology, int all_up_to, int (**
 /* Allowed PUs, by OS number, ascending; returns how many there are (may exceed max). */
 int place_allowed(const struct place_topology *topology, int *cpus, int max);
 
+/* hwloc's version, "2.9.0". Static. */
+const char *place_library_version(void);
+
 /* The topology as hwloc XML, without serial numbers (malloc'd, owned by the caller; NULL: out of
  * memory). */
 char *place_xml(const struct place_topology *topology);

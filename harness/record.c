@@ -285,7 +285,11 @@ int record_header(struct record *r, const struct record_run *run, const struct r
     json_object_set_new(o, "budget_ns", json_u64(plan->budget_ns));
     json_object_set_new(o, "request", request_json(q));
     json_object_set_new(o, "build", build_json(run->env));
-    json_object_set_new(o, "environment", json_env(run->env, unknown));
+    json_t *environment = json_env(run->env, unknown);
+    json_t *libraries = json_object_get(environment, "libraries");
+    if (libraries) /* env.c may not ask hwloc */
+        json_object_set_new(libraries, "hwloc", json_string(place_library_version()));
+    json_object_set_new(o, "environment", environment);
     json_object_set_new(o, "unknown", unknown);
     json_object_set_new(o, "clock", clock_json(run->clock));
     for (int i = 0; i < run->nevents; i++)

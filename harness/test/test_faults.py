@@ -2,6 +2,7 @@
 
 import errno
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -99,6 +100,19 @@ def test_full_disk_keeps_whole_lines(tmp_path):
         assert lines(tmp_path / "run.jsonl")[-1]["complete"] is True
     finally:
         subprocess.run(["umount", disk], check=True)
+
+
+def test_limits_of_the_process_are_errors_with_their_name(tmp_path):
+    def files(n):
+        return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (n, n))
+    result = threadlab("run", "--out", tmp_path / "a.jsonl", *LONG,
+                       preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE,
+                                                             (200_000, 200_000)), timeout=300)
+    line = result.stderr.splitlines()[-1]
+    assert result.returncode == 2 and "File too large" in line and "--resume" in line
+    assert len(samples(tmp_path / "a.jsonl.tmp")) > 3
+    result = threadlab("run", "--out", tmp_path / "b.jsonl", *LONG, preexec_fn=files(5))
+    assert result.returncode == 2 and "Too many open files" in result.stderr
 
 
 def test_results_that_cannot_be_written(tmp_path):
