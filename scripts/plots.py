@@ -481,7 +481,7 @@ def _ecdf(bench, cells, style, help_of):
                               markersize=size, color=style.colour(cell.impl), zorder=4,
                               markerfacecolor="white" if cell.untrusted else None)
             handles.append(Line2D([], [], marker=style.marker(cell.impl), markersize=4.5, **look))
-            labels.append(f"{series_name(cell, params)} (n {summary.integer(histogram.count)})")
+            labels.append(f"{series_name(cell, params)} (n {summary.count(histogram.count)})")
         _time_axis(axes.xaxis, low, high, group[0][2].unit)
         axes.set_ylim(-0.02, 1.03)
         axes.set_ylabel("fraction not above")

@@ -118,7 +118,7 @@ def _setting_words(setting):
 
 
 def _plural(count, what):
-    return f"{integer(count)} {what}" + ("" if count == 1 else "s")
+    return f"{summary.count(count)} {what}" + ("" if count == 1 else "s")
 
 
 # ---- head ----------------------------------------------------------------------------------------
@@ -396,7 +396,7 @@ def _percentiles(cells):
     for cell in cells:
         for name, merged in summary.merged_histograms(cell).items():
             rows.append([
-                *keys.row(cell), name, integer(merged.count),
+                *keys.row(cell), name, summary.count(merged.count),
                 *(quantity(merged.percentile(p), merged.unit) for p in PERCENTILES),
                 quantity(merged.max, merged.unit) + (DAGGER if cell.untrusted else ""),
             ])

@@ -365,4 +365,9 @@ def integer(value):
     for exponent, suffix in ((30, "Gi"), (20, "Mi"), (10, "Ki")):
         if value >= 1 << exponent and value % (1 << exponent) == 0:
             return f"{value >> exponent}\N{NO-BREAK SPACE}{suffix}"
-    return f"{value:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    return count(value)
+
+
+def count(value):
+    """A number of things, in groups of three digits."""
+    return f"{int(value):,}".replace(",", "\N{NARROW NO-BREAK SPACE}")

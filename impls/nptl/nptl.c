@@ -254,6 +254,13 @@ static int nptl_probe(char *reason, size_t size)
     return 0;
 }
 
+#ifdef __SANITIZE_THREAD__
+static void *nothing(void *arg)
+{
+    return arg;
+}
+#endif
+
 static int nptl_run(const struct tl_boot *boot, void *(*entry)(void *), void *arg, void **value)
 {
     int err = boot->pin(boot, 0);
@@ -263,6 +270,13 @@ static int nptl_run(const struct tl_boot *boot, void *(*entry)(void *), void *ar
         return err;
     nptl.boot = boot;
     nptl.first = pthread_self();
+#ifdef __SANITIZE_THREAD__
+    /* Its runtime starts a helper of its own together with the first thread. */
+    pthread_t t;
+
+    if (!pthread_create(&t, NULL, nothing, NULL))
+        pthread_join(t, NULL);
+#endif
     nptl.tasks = count_tasks();
     got = entry(arg);
     drain();
