@@ -50,7 +50,7 @@ struct cell_order {
     uint64_t target_ns; /* sum of the timed windows that is wanted */
     uint64_t count_n;   /* CELL_COUNT */
     struct clock_info clock;
-    char events[PMU_MAX_EVENTS][PMU_NAME_SIZE];
+    struct pmu_code events[PMU_MAX_EVENTS];
     int nevents;
     char plugins[CELL_PLUGINS][256];
     int nplugins;

@@ -351,7 +351,22 @@ static int find_leader(const struct pmu_set *set, size_t i)
     return -1;
 }
 
-struct pmu_set *pmu_open(const char *const *names, size_t n)
+_Static_assert(sizeof(struct perf_event_attr) <= sizeof(((struct pmu_code *)0)->attr),
+               "room for what the kernel takes");
+
+void pmu_encode(const char *name, struct pmu_code *code)
+{
+    struct event event = {.fd = -1};
+
+    memset(code, 0, sizeof(*code));
+    snprintf(code->event, sizeof(code->event), "%s", name);
+    if (resolve(name, &event, code->reason, sizeof(code->reason)) == 0)
+        code->reason[0] = '\0';
+    code->family = (int)event.family;
+    memcpy(code->attr, &event.attr, sizeof(event.attr));
+}
+
+struct pmu_set *pmu_open(const struct pmu_code *codes, size_t n)
 {
     struct pmu_set *set = calloc(1, sizeof(*set) + n * sizeof(set->events[0]));
 
@@ -363,9 +378,12 @@ struct pmu_set *pmu_open(const char *const *names, size_t n)
         int leader;
 
         event->fd = -1;
-        snprintf(event->count.event, sizeof(event->count.event), "%s", names[i]);
-        if (resolve(names[i], event, event->count.reason, sizeof(event->count.reason)))
+        snprintf(event->count.event, sizeof(event->count.event), "%s", codes[i].event);
+        snprintf(event->count.reason, sizeof(event->count.reason), "%s", codes[i].reason);
+        if (codes[i].reason[0])
             continue;
+        memcpy(&event->attr, codes[i].attr, sizeof(event->attr));
+        event->family = (enum family)codes[i].family;
         leader = find_leader(set, i);
         event->leader = leader < 0 ? (int)i : leader;
         /* A member follows its leader. Opened disabled and enabled later, as PERF_IOC_FLAG_GROUP

@@ -43,10 +43,22 @@ const char *const *pmu_default_events(void);
 int pmu_list(bool tracepoints, int (*visit)(const char *name, const char *help, void *arg),
              void *arg);
 
+/* An event's name turned into what the kernel takes. Plain data: the driver encodes once and hands
+ * it to its cells, because the first use of libpfm4 in a process takes 10 ms. */
+struct pmu_code {
+    char event[PMU_NAME_SIZE];
+    char reason[PMU_REASON_SIZE];        /* why it could not be encoded; "" if it was */
+    int family;                          /* pmu.c's: which events share a group */
+    _Alignas(8) unsigned char attr[192]; /* struct perf_event_attr */
+};
+
+/* Fills in *code; a name that cannot be encoded has its reason there. */
+void pmu_encode(const char *name, struct pmu_code *code);
+
 /* Opens the events for the calling process and its future threads and children. Never fails as a
  * whole: an event that cannot be opened gets its reason. Returns NULL only when out of memory. */
 struct pmu_set;
-struct pmu_set *pmu_open(const char *const *names, size_t n);
+struct pmu_set *pmu_open(const struct pmu_code *codes, size_t n);
 /* Counts add up over several pairs of start and stop. sys_enter sees one call of ours per pair. */
 void pmu_start(struct pmu_set *set);
 void pmu_stop(struct pmu_set *set);

@@ -26,9 +26,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Timed batches of a process: 4 of n and 4 of 2n, which makes 12 n. */
+/* Timed batches of a process: 4 of n and 4 of 2n, which makes 12 n. Half as many where run() spends
+ * twice the time of its window outside of it (gathering 100,000 threads, say). */
 #define BATCHES 8
 #define UNITS 12
+#define DEAR 3 /* wall time of run() over its window */
 /* Over the shortest window that is worth timing: the estimate of n may be off by half. */
 #define LEAST_MARGIN 2.0
 /* The timed part is stretched up to three times the set-up, so that a dear set-up does not make the
@@ -300,11 +302,11 @@ static uint64_t clamp_n(double n)
     return n < (double)least ? least : n > (double)most ? most : (uint64_t)n;
 }
 
-/* Finds n. An estimate is believed only when it comes from a window of at least half the size that
- * it asks for: the first calls of anything are slow, and an n from them would be too small. `wall`
- * is what a run costs all in all: a benchmark whose set-up lies in run() must not take for ever to
- * fill its windows. */
-static enum tl_status warm_up(uint64_t target_ns, uint64_t *out)
+/* Finds n. An estimate is believed only when it comes from a window of at least a quarter of the
+ * size that it asks for: the first calls of anything are slow, and an n from them would be too
+ * small. `wall` is what a run costs all in all: a benchmark whose set-up lies in run() must not
+ * take for ever to fill its windows. *dear: see DEAR. */
+static enum tl_status warm_up(uint64_t target_ns, uint64_t *out, bool *dear)
 {
     uint64_t n = clamp_n(1);
     double least = LEAST_MARGIN * (double)clock_min_sample_ns(&order->clock);
@@ -322,8 +324,9 @@ static enum tl_status warm_up(uint64_t target_ns, uint64_t *out)
         if (want * per_n < least)
             want = least / per_n + 1;
         uint64_t next = clamp_n(want);
-        if (next <= 2 * n) {
-            *out = next;
+        if (next <= 4 * n) {
+            *dear = wall > DEAR * window.ns;
+            *out = *dear ? clamp_n(2.0 * (double)next) : next; /* half the batches, as much work */
             return TL_OK;
         }
         n = next < n * 16 ? next : n * 16;
@@ -331,7 +334,7 @@ static enum tl_status warm_up(uint64_t target_ns, uint64_t *out)
     return tl_failed(&ctx, "no n gives a window that can be timed");
 }
 
-static enum tl_status time_batches(uint64_t n)
+static enum tl_status time_batches(uint64_t n, int batches)
 {
     uint64_t most = ctx.bench->max_n;
     if (most >= 2 && n > most / 2) /* room for 2n */
@@ -339,7 +342,7 @@ static enum tl_status time_batches(uint64_t n)
     n = clamp_n((double)n);
     window.counted = true;
     result->n = n;
-    for (int i = 0; i < BATCHES; i++) {
+    for (int i = 0; i < batches; i++) {
         uint64_t size = i % 2 && clamp_n(2.0 * (double)n) == 2 * n ? 2 * n : n;
         enum tl_status status = one_run(size);
         if (status != TL_OK)
@@ -378,12 +381,13 @@ static enum tl_status measure(void)
     if (stretched > target)
         target = stretched;
 
+    bool dear = false;
     stage(CELL_WARMUP);
     if (order->mode == CELL_COUNT) {
         status = one_run(clamp_n((double)order->count_n / 4));
         n = order->count_n;
     } else {
-        status = warm_up(target, &n);
+        status = warm_up(target, &n, &dear);
     }
     uint64_t t2 = tl_now_ns();
     result->warmup_ns = t2 - t1;
@@ -400,7 +404,7 @@ static enum tl_status measure(void)
         struct noise_snapshot before;
         stage(CELL_TIMED);
         noise_begin(ctx.cpus, (int)ctx.nslots, &before);
-        status = time_batches(n);
+        status = time_batches(n, dear ? BATCHES / 2 : BATCHES);
         noise_end(ctx.cpus, (int)ctx.nslots, &before, &result->noise);
         result->noise_known = true;
     }
@@ -468,10 +472,7 @@ static void limits(void)
 /* The counters are opened before the first thread exists: only what is created later inherits. */
 static int open_counters(void)
 {
-    const char *names[PMU_MAX_EVENTS];
-    for (int i = 0; i < order->nevents; i++)
-        names[i] = order->events[i];
-    pmu = pmu_open(names, (size_t)order->nevents);
+    pmu = pmu_open(order->events, (size_t)order->nevents);
     return pmu ? 0 : ENOMEM;
 }
 

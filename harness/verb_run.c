@@ -50,10 +50,11 @@ struct session {
     struct clock_info clock;
     struct env env;
     struct cell_runner *runner;
-    struct cell_result *timed; /* copy of the page: the counting pass reuses it */
-    uint64_t started_ns;       /* monotonic */
-    uint64_t timed_ns;         /* sum of the timed windows */
-    uint64_t overhead_ns;      /* sum of the rest, over `measured` processes */
+    struct pmu_code codes[PMU_MAX_EVENTS]; /* of run.events */
+    struct cell_result *timed;             /* copy of the page: the counting pass reuses it */
+    uint64_t started_ns;                   /* monotonic */
+    uint64_t timed_ns;                     /* sum of the timed windows */
+    uint64_t overhead_ns;                  /* sum of the rest, over `measured` processes */
     size_t measured;
 };
 
@@ -173,8 +174,7 @@ static void fill_order(struct session *s, const struct cell_spec *spec, int roun
     o->seed = s->plan.seed ^ ((uint64_t)round * UINT64_C(0x9e3779b97f4a7c15));
     for (const char *p = spec->key; *p; p++) /* FNV-1a: each cell its own stream */
         o->seed = (o->seed ^ (unsigned char)*p) * UINT64_C(0x100000001b3);
-    for (int i = 0; i < s->run.nevents; i++)
-        snprintf(o->events[i], sizeof o->events[i], "%s", s->run.events[i].event);
+    memcpy(o->events, s->codes, sizeof o->events);
     o->nevents = s->run.nevents;
     for (size_t i = 0; i < s->request->plugins.n && i < CELL_PLUGINS; i++)
         snprintf(o->plugins[o->nplugins++], sizeof o->plugins[0], "%s",
@@ -397,6 +397,8 @@ int verb_run(struct request *request)
         name_run(&s.run);
         choose_events(&s);
     }
+    for (int i = 0; i < s.run.nevents; i++)
+        pmu_encode(s.run.events[i].event, &s.codes[i]);
     if (clock_calibrate(&s.clock))
         cli_die("%s", s.clock.reason);
     if (env_collect(&s.env) || tally_init(&s.tally, &s.plan))

@@ -26,6 +26,15 @@
 
 #define N 200
 
+static struct pmu_set *open_names(const char *const *names, size_t n)
+{
+    static struct pmu_code codes[PMU_MAX_EVENTS];
+
+    for (size_t i = 0; i < n; i++)
+        pmu_encode(names[i], &codes[i]);
+    return pmu_open(codes, n);
+}
+
 static char reason[PMU_REASON_SIZE];
 
 static void touch_pages(void)
@@ -68,7 +77,7 @@ static void default_events_count_or_say_why(void **state)
     while (names[n])
         n++;
     assert_in_range(n, 1, PMU_MAX_EVENTS);
-    set = pmu_open(names, n);
+    set = open_names(names, n);
     assert_non_null(set);
     pmu_start(set);
     touch_pages();
@@ -97,7 +106,7 @@ static void only_the_window_counts(void **state)
 {
     const char *const names[] = {"page-faults:u", "minor-faults:u"};
     struct pmu_count first[2], second[2];
-    struct pmu_set *set = pmu_open(names, 2);
+    struct pmu_set *set = open_names(names, 2);
 
     (void)state;
     assert_non_null(set);
@@ -139,7 +148,7 @@ static void threads_and_children_are_counted(void **state)
 {
     const char *const names[] = {"context-switches", "page-faults:u"};
     struct pmu_count counts[2];
-    struct pmu_set *set = pmu_open(names, 2);
+    struct pmu_set *set = open_names(names, 2);
     pthread_barrier_t barrier;
     pthread_t early, late;
     pid_t child;
@@ -194,7 +203,7 @@ static void wrong_names_get_the_nearest(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct pmu_count count;
-        struct pmu_set *set = pmu_open(&cases[i].name, 1);
+        struct pmu_set *set = open_names(&cases[i].name, 1);
 
         assert_int_equal(pmu_check(cases[i].name, reason, sizeof(reason)), EINVAL);
         assert_non_null(strstr(reason, cases[i].says));
@@ -281,7 +290,7 @@ static int check_denied(int error)
             _exit(77);
         if (pmu_check(name, reason, sizeof(reason)) != error || !reason[0])
             _exit(1);
-        set = pmu_open(&name, 1);
+        set = open_names(&name, 1);
         if (!set)
             _exit(2);
         pmu_start(set);

@@ -94,6 +94,7 @@ static const struct tl_bench switch_workset = {
     .needs = TL_NEED_SEM,
     .workers = 1,
     .axes = axes,
+    .vary = "tls",
     .rests_on = rests_on,
     .setup = setup,
     .run = rota_run,

@@ -38,7 +38,6 @@ static const struct tl_bench switch_yield = {
     .needs = TL_NEED_SEM,
     .workers = 1,
     .axes = axes,
-    .vary = "tls",
     .rests_on = rests_on,
     .kernel_threads = "threads",
     .setup = setup,
