@@ -433,5 +433,5 @@ int tls_cpu(void)
     if ((int)*cpu == RSEQ_CPU_ID_UNINITIALIZED &&
         SYS_CALL(SYS_rseq, r, 32, 0, RSEQ_SIGNATURE, 0, 0))
         r->cpu_id = (uint32_t)RSEQ_CPU_ID_REGISTRATION_FAILED;
-    return (int)*cpu;
+    return (int)*cpu < 0 ? -1 : (int)*cpu;
 }
