@@ -160,6 +160,22 @@ static void print_rows(const struct tally *t, size_t first, size_t last, const c
     free(printed);
 }
 
+/* Breaks the text between words so that it fits. */
+static void print_wrapped(const char *text)
+{
+    size_t column = 0;
+    while (*text) {
+        size_t n = strcspn(text, " ");
+        if (column > 0 && column + 1 + n > COLUMNS - 1) {
+            fputs("\n ", stdout);
+            column = 1;
+        }
+        column += (size_t)printf("%s%.*s", column ? " " : "", (int)n, text);
+        text += n + (text[n] == ' ');
+    }
+    putchar('\n');
+}
+
 static void print_bench(const struct tally *t, size_t first, size_t last)
 {
     const struct tl_bench *bench = registry_bench(t->plan->cells[first].bench);
@@ -172,7 +188,10 @@ static void print_bench(const struct tally *t, size_t first, size_t last)
         if (k == n && n < 64)
             impls[n++] = t->plan->cells[i].impl;
     }
-    printf("\n%s: time per op; op = %s\n", bench->name, bench->op);
+    char title[512];
+    snprintf(title, sizeof title, "%s: time per op; op = %s", bench->name, bench->op);
+    putchar('\n');
+    print_wrapped(title);
     for (size_t k = 0; k < n; k += MAX_COLUMNS) {
         size_t some = n - k < MAX_COLUMNS ? n - k : MAX_COLUMNS;
         printf("%*s", LABEL, "");

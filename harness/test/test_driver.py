@@ -12,7 +12,8 @@ import resource
 
 import jsonschema
 import pytest
-from driver import (BROKEN, EXAMPLE, MISBEHAVE, ROOT, SHORT, lines, one_clear_line, samples, threadlab)
+from driver import (BROKEN, EXAMPLE, MISBEHAVE, ROOT, SHORT, lines, one_clear_line, samples,
+                    threadlab)
 
 POLICIES = ["same-pu", "smt", "shared-l2", "shared-l3", "cross-l3", "cross-numa", "cross-package",
             "compact", "spread"]

@@ -83,22 +83,17 @@ static enum tl_status setup(struct tl_ctx *ctx)
     return status;
 }
 
+static int send_one(void *arg)
+{
+    (void)arg;
+    return kill(getpid(), SIGUSR1) ? errno : 0;
+}
+
 static enum tl_status run(struct tl_ctx *ctx, uint64_t n)
 {
     struct state *st = ctx->state;
-    struct sig *s = &st->sig;
-    int error = 0;
-    uint64_t i;
 
-    tl_begin(ctx);
-    for (i = 0; i < n && !error; i++) {
-        atomic_store_explicit(&s->sent_ns, tl_now_ns(), memory_order_relaxed);
-        s->sent++;
-        error = kill(getpid(), SIGUSR1) ? errno : sig_await(s, st->same_pu);
-    }
-    tl_end(ctx, i);
-    tl_count(ctx, "signals", i);
-    return error ? sig_send_failed(ctx, error) : TL_OK;
+    return sig_run(&st->sig, n, st->same_pu, NULL, send_one, NULL);
 }
 
 static enum tl_status verify(struct tl_ctx *ctx)

@@ -15,26 +15,17 @@ static enum tl_status setup(struct tl_ctx *ctx)
     return sig_init(s, ctx, SIGUSR1, sig_handler);
 }
 
+static int send_one(void *arg)
+{
+    const struct tl_impl *impl = arg;
+
+    return impl->signal->kill(impl->self(), SIGUSR1, NULL);
+}
+
+/* POSIX (XSH kill): delivered before the call returns, for one thread that has it open. */
 static enum tl_status run(struct tl_ctx *ctx, uint64_t n)
 {
-    struct sig *s = ctx->state;
-    const struct tl_impl *impl = ctx->impl;
-    struct tl_thread self = impl->self();
-    int error = 0;
-    uint64_t i;
-
-    tl_begin(ctx);
-    for (i = 0; i < n && !error; i++) {
-        atomic_store_explicit(&s->sent_ns, tl_now_ns(), memory_order_relaxed);
-        s->sent++;
-        error = impl->signal->kill(self, SIGUSR1, NULL);
-        /* POSIX (XSH kill): delivered before the call returns, for one thread that has it open */
-        if (!error)
-            error = sig_await(s, true);
-    }
-    tl_end(ctx, i);
-    tl_count(ctx, "signals", i);
-    return error ? sig_send_failed(ctx, error) : TL_OK;
+    return sig_run(ctx->state, n, true, NULL, send_one, (void *)(uintptr_t)ctx->impl);
 }
 
 static enum tl_status verify(struct tl_ctx *ctx)

@@ -95,6 +95,32 @@ static inline enum tl_status sig_send_failed(struct tl_ctx *ctx, int error)
     return tl_failed(ctx, "signal.kill: %s", strerror(error));
 }
 
+/* A window of n signals, one at a time. ready (or NULL) waits until the receiver stands; send sends
+ * one; both get arg and return 0 or an error number. Inlined, so that neither is a call. */
+static inline __attribute__((always_inline)) enum tl_status sig_run(struct sig *s, uint64_t n,
+                                                                    bool same_pu,
+                                                                    int (*ready)(void *),
+                                                                    int (*send)(void *), void *arg)
+{
+    int error = 0;
+    uint64_t i;
+
+    tl_begin(s->ctx);
+    for (i = 0; i < n && !error; i++) {
+        error = ready ? ready(arg) : 0;
+        if (error)
+            break;
+        atomic_store_explicit(&s->sent_ns, tl_now_ns(), memory_order_relaxed);
+        s->sent++;
+        error = send(arg);
+        if (!error)
+            error = sig_await(s, same_pu);
+    }
+    tl_end(s->ctx, i);
+    tl_count(s->ctx, "signals", i);
+    return error ? sig_send_failed(s->ctx, error) : TL_OK;
+}
+
 static inline enum tl_status sig_verify(const struct sig *s)
 {
     uint64_t handled = atomic_load(&s->handled);

@@ -57,24 +57,18 @@ static enum tl_status setup(struct tl_ctx *ctx)
     return status == TL_OK ? receiver_start(&st->receiver, ctx, 1, receive, st) : status;
 }
 
+static int send_one(void *arg)
+{
+    struct state *st = arg;
+
+    return st->sig.ctx->impl->signal->kill(st->receiver.thread, SIGUSR1, NULL);
+}
+
 static enum tl_status run(struct tl_ctx *ctx, uint64_t n)
 {
     struct state *st = ctx->state;
-    struct sig *s = &st->sig;
-    int error = 0;
-    uint64_t i;
 
-    tl_begin(ctx);
-    for (i = 0; i < n && !error; i++) {
-        atomic_store_explicit(&s->sent_ns, tl_now_ns(), memory_order_relaxed);
-        s->sent++;
-        error = ctx->impl->signal->kill(st->receiver.thread, SIGUSR1, NULL);
-        if (!error)
-            error = sig_await(s, st->same_pu);
-    }
-    tl_end(ctx, i);
-    tl_count(ctx, "signals", i);
-    return error ? sig_send_failed(ctx, error) : TL_OK;
+    return sig_run(&st->sig, n, st->same_pu, NULL, send_one, st);
 }
 
 static enum tl_status verify(struct tl_ctx *ctx)

@@ -51,28 +51,25 @@ static enum tl_status setup(struct tl_ctx *ctx)
     return status;
 }
 
+static int stands(void *arg)
+{
+    struct state *st = arg;
+
+    return st->receiver.stat_fd > 0 ? receiver_await_asleep(&st->receiver) : 0;
+}
+
+static int send_one(void *arg)
+{
+    struct state *st = arg;
+
+    return st->sig.ctx->impl->signal->kill(st->receiver.thread, SIGUSR1, NULL);
+}
+
 static enum tl_status run(struct tl_ctx *ctx, uint64_t n)
 {
     struct state *st = ctx->state;
-    struct sig *s = &st->sig;
-    int error = 0;
-    uint64_t i;
 
-    tl_begin(ctx);
-    for (i = 0; i < n && !error; i++) {
-        if (!st->running && !st->same_pu)
-            error = receiver_await_asleep(&st->receiver);
-        if (error)
-            break;
-        atomic_store_explicit(&s->sent_ns, tl_now_ns(), memory_order_relaxed);
-        s->sent++;
-        error = ctx->impl->signal->kill(st->receiver.thread, SIGUSR1, NULL);
-        if (!error)
-            error = sig_await(s, st->same_pu);
-    }
-    tl_end(ctx, i);
-    tl_count(ctx, "signals", i);
-    return error ? sig_send_failed(ctx, error) : TL_OK;
+    return sig_run(&st->sig, n, st->same_pu, stands, send_one, st);
 }
 
 static enum tl_status verify(struct tl_ctx *ctx)
