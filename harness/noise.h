@@ -55,6 +55,10 @@ struct noise {
 void noise_begin(const int *cpus, int n, struct noise_snapshot *before);
 void noise_end(const int *cpus, int n, const struct noise_snapshot *before, struct noise *out);
 
+/* Also counts living children as our own, by a walk over /proc (1 ms and more). For a benchmark
+ * whose other half is a process. */
+void noise_count_group(bool yes);
+
 /* For tests: reads below this directory instead of "/"; closes what is open. NULL: "/" again. */
 void noise_set_root(const char *root);
 

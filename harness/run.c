@@ -403,6 +403,7 @@ static enum tl_status measure(void)
     } else {
         struct noise_snapshot before;
         stage(CELL_TIMED);
+        noise_count_group(!ctx.impl && ctx.bench->workers > 1); /* then the partner is a process */
         noise_begin(ctx.cpus, (int)ctx.nslots, &before);
         status = time_batches(n, dear ? BATCHES / 2 : BATCHES);
         noise_end(ctx.cpus, (int)ctx.nslots, &before, &result->noise);
