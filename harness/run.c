@@ -324,7 +324,7 @@ static enum tl_status warm_up(uint64_t target_ns, uint64_t *out, bool *dear)
         if (want * per_n < least)
             want = least / per_n + 1;
         uint64_t next = clamp_n(want);
-        if (next <= 4 * n) {
+        if (next <= 8 * n) {
             *dear = wall > DEAR * window.ns;
             *out = *dear ? clamp_n(2.0 * (double)next) : next; /* half the batches, as much work */
             return TL_OK;
