@@ -12,7 +12,7 @@
 #define UNITS 3
 #define RING 4
 
-#ifdef __SANITIZE_THREAD__
+#if TSAN
 #define TORTURE_THREADS 40 /* each costs its runtime a shadow */
 #else
 #define TORTURE_THREADS 400
