@@ -10,7 +10,9 @@
  *   - is called from a thread of this implementation, inside run(), unless it says otherwise;
  *   - sizes are bytes, times are nanoseconds (uint64_t, names end in _ns);
  *   - a `struct tl_mutex` and its like are owned by the caller, who does not copy or move them
- *     between init and destroy.
+ *     between init and destroy;
+ *   - a deadline is absolute, in nanoseconds of the clock that is named next to it
+ *     (CLOCK_REALTIME or CLOCK_MONOTONIC; EINVAL: another), and answers ETIMEDOUT.
  *
  * The shape follows POSIX.1-2017 XSH 2.9 (Threads) with the names shortened; a function says so
  * where it differs.
@@ -23,8 +25,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <time.h>
 
-#define TL_ABI 1 /* changes when a plugin compiled against an older header would misbehave */
+#define TL_ABI 2 /* changes when a plugin compiled against an older header would misbehave */
 
 /* Promises that no function pointer can express. */
 enum tl_trait {
@@ -44,14 +47,23 @@ struct tl_thread {
 
 #define TL_SLOT_INHERIT (-1)
 
+/* How a thread is scheduled: SCHED_OTHER, SCHED_FIFO ... of sched(7), or, for an implementation
+ * that schedules by itself, what its README says. A higher priority goes first. */
+struct tl_sched {
+    int policy, priority;
+};
+
 /* Attributes of a new thread. Start from TL_ATTR_INIT; a NULL pointer means the same. */
 struct tl_attr {
     size_t stack_size; /* usable bytes; 0: the implementation's default */
     size_t guard_size; /* bytes below the stack that fault; 0: the default (one page) */
     bool no_guard;     /* true: no guard at all, whatever guard_size says */
     bool detached;     /* true: nobody joins it; it frees itself */
-    int slot;          /* place slot 0..nslots-1 whose PU it runs on; TL_SLOT_INHERIT: where its
-                        * creator runs. Means nothing to an implementation without TL_PARALLEL */
+    void *stack;       /* NULL, or the caller's own memory of stack_size bytes, without a guard;
+                        * free to be used again once the thread is joined. ENOTSUP: not offered */
+    const struct tl_sched *sched; /* NULL: as the creator's. ENOTSUP: not offered. EPERM */
+    int slot; /* place slot 0..nslots-1 whose PU it runs on; TL_SLOT_INHERIT: where its
+               * creator runs. Means nothing to an implementation without TL_PARALLEL */
 };
 #define TL_ATTR_INIT            \
     {                           \
@@ -82,10 +94,14 @@ struct tl_param {
     const char *(*env)(const char *value);
 };
 
-/* Opaque storage of the synchronisation objects. An implementation asserts that its own fits. */
+/* Opaque storage of the synchronisation objects. An implementation asserts that its own fits.
+ * All bytes zero is an initialised TL_MUTEX_BLOCK, condition variable or once. */
 #define TL_MUTEX_SIZE 64
 #define TL_COND_SIZE 64
 #define TL_SEM_SIZE 64
+#define TL_RWLOCK_SIZE 256
+#define TL_BARRIER_SIZE 256
+#define TL_ONCE_SIZE 192
 struct tl_mutex {
     _Alignas(64) unsigned char opaque[TL_MUTEX_SIZE];
 };
@@ -95,37 +111,106 @@ struct tl_cond {
 struct tl_sem {
     _Alignas(64) unsigned char opaque[TL_SEM_SIZE];
 };
+struct tl_rwlock {
+    _Alignas(64) unsigned char opaque[TL_RWLOCK_SIZE];
+};
+struct tl_barrier {
+    _Alignas(64) unsigned char opaque[TL_BARRIER_SIZE];
+};
+struct tl_once {
+    _Alignas(64) unsigned char opaque[TL_ONCE_SIZE];
+};
 
 enum tl_mutex_kind {
-    TL_MUTEX_BLOCK,    /* waits by giving up the PU at once */
-    TL_MUTEX_SPIN,     /* never gives up the PU to the kernel (M:1: yields between the tries) */
-    TL_MUTEX_ADAPTIVE, /* spins while waiting may be short, then blocks (Eykholt et al. 1992) */
+    TL_MUTEX_BLOCK,      /* waits by giving up the PU at once; relocking it deadlocks */
+    TL_MUTEX_SPIN,       /* never gives up the PU to the kernel (M:1: yields between the tries) */
+    TL_MUTEX_ADAPTIVE,   /* spins while waiting may be short, then blocks (Eykholt et al. 1992) */
+    TL_MUTEX_ERRORCHECK, /* lock: EDEADLK, held by the caller; unlock: EPERM, not held by it */
+    TL_MUTEX_RECURSIVE,  /* counts; EPERM as above; EAGAIN: the count is at its end */
+    TL_MUTEX_ROBUST, /* lock: EOWNERDEAD (and held) if its owner ended with it; see consistent */
+    TL_MUTEX_PI,     /* the owner inherits the priority of who waits (Sha et al. 1990) */
+    TL_MUTEX_SHARED_RECURSIVE, /* RECURSIVE, in memory that processes share */
+    TL_MUTEX_KINDS
 };
 
 struct tl_mutex_ops {
     int (*init)(struct tl_mutex *m,
                 enum tl_mutex_kind kind); /* ENOTSUP: this kind is not offered */
-    int (*lock)(struct tl_mutex *m);
-    int (*trylock)(struct tl_mutex *m); /* EBUSY: held */
+    int (*lock)(struct tl_mutex *m);      /* not a cancellation point */
+    int (*trylock)(struct tl_mutex *m);   /* EBUSY: held */
     int (*unlock)(struct tl_mutex *m);
     int (*destroy)(struct tl_mutex *m); /* EBUSY: held, where the implementation can tell */
+    int (*timedlock)(struct tl_mutex *m, clockid_t clock, uint64_t deadline_ns);
+    int (*consistent)(struct tl_mutex *m); /* ROBUST: usable again. An unlock without it makes it
+                                            * ENOTRECOVERABLE. EINVAL: was not inconsistent */
 };
 
 struct tl_cond_ops {
     int (*init)(struct tl_cond *c);
     int (*wait)(struct tl_cond *c,
-                struct tl_mutex *m); /* m is TL_MUTEX_BLOCK; may wake spuriously */
+                struct tl_mutex *m); /* m is TL_MUTEX_BLOCK; may wake spuriously; never EINTR */
     int (*signal)(struct tl_cond *c);
     int (*broadcast)(struct tl_cond *c);
-    int (*destroy)(struct tl_cond *c);
+    int (*destroy)(struct tl_cond *c); /* at once after a broadcast, while waiters still leave */
+    int (*timedwait)(struct tl_cond *c, struct tl_mutex *m, clockid_t clock, uint64_t deadline_ns);
 };
 
 struct tl_sem_ops {
     int (*init)(struct tl_sem *s, unsigned count);
-    int (*wait)(struct tl_sem *s);    /* EDEADLK: nobody could ever post (null) */
+    int (*wait)(struct tl_sem *s);    /* EDEADLK: nobody could ever post (null). A signal handler
+                                       * that ran does not end it: no EINTR */
     int (*trywait)(struct tl_sem *s); /* EAGAIN: the count is 0 */
     int (*post)(struct tl_sem *s);    /* EOVERFLOW */
     int (*destroy)(struct tl_sem *s);
+    int (*timedwait)(struct tl_sem *s, clockid_t clock, uint64_t deadline_ns);
+    int (*getvalue)(struct tl_sem *s, int *value); /* 0 while somebody waits */
+    bool post_in_handler;                          /* post is async-signal-safe, as POSIX wants */
+};
+
+/* What is built on mutex + cond is there ready-made: impls/common/generic.h. */
+struct tl_rwlock_ops {
+    int (*init)(struct tl_rwlock *l);
+    int (*rdlock)(struct tl_rwlock *l);
+    int (*tryrdlock)(struct tl_rwlock *l); /* EBUSY */
+    int (*wrlock)(struct tl_rwlock *l);    /* EDEADLK: held by the caller, where it can tell */
+    int (*trywrlock)(struct tl_rwlock *l); /* EBUSY */
+    int (*unlock)(struct tl_rwlock *l);
+    int (*destroy)(struct tl_rwlock *l);
+    int (*timedrdlock)(struct tl_rwlock *l, clockid_t clock, uint64_t deadline_ns);
+    int (*timedwrlock)(struct tl_rwlock *l, clockid_t clock, uint64_t deadline_ns);
+    bool writer_first; /* the policy: a reader that comes after a waiting writer waits behind it */
+};
+
+#define TL_BARRIER_SERIAL (-1)
+struct tl_barrier_ops {
+    int (*init)(struct tl_barrier *b, unsigned n); /* EINVAL: n is 0 */
+    int (*wait)(struct tl_barrier *b);             /* TL_BARRIER_SERIAL in one of the n, 0 in the
+                                                    * others. EDEADLK: the others can never come */
+    int (*destroy)(struct tl_barrier *b); /* at once after wait, while others still leave */
+};
+
+/* A value per thread and key. Destructors of values that are not NULL run when the thread ends, in
+ * rounds until all are NULL, at most PTHREAD_DESTRUCTOR_ITERATIONS times. */
+struct tl_key {
+    uint64_t id;
+};
+struct tl_key_ops {
+    int (*create)(struct tl_key *key, void (*destructor)(void *)); /* EAGAIN: PTHREAD_KEYS_MAX */
+    int (*drop)(struct tl_key key); /* pthread_key_delete: no destructor runs for it. EINVAL */
+    int (*set)(struct tl_key key, const void *value); /* EINVAL, ENOMEM */
+    void *(*get)(struct tl_key key);                  /* NULL: never set in this thread */
+};
+
+/* Cancellation (POSIX.1-2017 XSH 2.9.5). A thread that acts on it runs its cleanup handlers, last
+ * in first out, then the destructors of its keys, and its value is TL_CANCELED. */
+#define TL_CANCELED ((void *)-1)
+enum { TL_CANCEL_ENABLE, TL_CANCEL_DISABLE };
+enum { TL_CANCEL_DEFERRED, TL_CANCEL_ASYNC };
+struct tl_cancel_ops {
+    int (*cancel)(struct tl_thread t);     /* ESRCH */
+    int (*set_state)(int state, int *old); /* old may be NULL. EINVAL */
+    int (*set_type)(int type, int *old);   /* EINVAL; ENOTSUP: TL_CANCEL_ASYNC is not offered */
+    void (*test)(void);                    /* pthread_testcancel */
 };
 
 /* Signals. `set` is the C library's. Handlers are installed with sigaction(2), per process. */
@@ -136,12 +221,40 @@ struct tl_signal_ops {
     int (*kill)(struct tl_thread t, int sig, const union sigval *value);
     int (*mask)(int how, const sigset_t *set, sigset_t *old); /* pthread_sigmask */
     int (*wait)(const sigset_t *set, int *sig); /* sigwait; NULL: would stop every thread */
+    int (*timedwait)(const sigset_t *set, siginfo_t *info, uint64_t ns); /* relative. EAGAIN */
+    int (*suspend)(const sigset_t *mask); /* sigsuspend: until a handler has run, then 0 */
+    int (*pending)(sigset_t *set);        /* of the thread and of the process */
 };
 
 /* fork in a threaded process: fork1 semantics (only the caller lives on in the child). */
 struct tl_fork_ops {
     int (*fork)(pid_t *pid); /* *pid: 0 in the child */
     int (*atfork)(void (*prepare)(void), void (*parent)(void), void (*child)(void)); /* ENOMEM */
+    int (*fork_all)(pid_t *pid); /* every thread lives on in the child (Solaris forkall(2)) */
+};
+
+/* What the implementation can tell about a thread, or set in it. ESRCH in all of them. */
+struct tl_info_ops {
+    int (*set_name)(struct tl_thread t, const char *name); /* ERANGE: more than 15 characters */
+    int (*get_name)(struct tl_thread t, char *name, size_t size); /* ERANGE: size below 16 */
+    /* Usable stack [low, low + size), and the bytes below it that fault. The C library's size
+     * counts the guard in or not as its version does; here it never does. */
+    int (*stack)(struct tl_thread t, void **low, size_t *size, size_t *guard);
+    int (*set_sched)(struct tl_thread t, const struct tl_sched *sched); /* EINVAL, EPERM, ENOTSUP */
+    int (*get_sched)(struct tl_thread t, struct tl_sched *sched);
+};
+
+/* Blocking calls that stop only the caller (jackets, where the model needs them). *done: bytes.
+ * EINTR where POSIX has it. NULL in an implementation with TL_BLOCKS_ALONE: the plain calls do. */
+struct tl_io_ops {
+    int (*read)(int fd, void *buffer, size_t size, size_t *done);
+    int (*write)(int fd, const void *buffer, size_t size, size_t *done);
+};
+
+/* How many kernel threads run the threads of an M:N implementation; 0: it decides. */
+struct tl_concurrency_ops {
+    int (*set)(unsigned n); /* EAGAIN, EINVAL */
+    unsigned (*get)(void);
 };
 
 struct tl_impl {
@@ -171,14 +284,32 @@ struct tl_impl {
     struct tl_thread (*self)(void);
     int (*sleep)(uint64_t ns); /* stops the calling thread only; NULL: not offered */
 
+    /* Optional, like all that follows. Ends the calling thread from any depth: cleanup handlers,
+     * destructors of keys, value for the joiner. Not from the first thread of run(). */
+    void (*exit)(void *value);
+    /* body(body_arg) with a cleanup handler (pthread_cleanup_push, pop): routine(arg) runs if the
+     * thread ends inside, and after a normal return where `execute`. */
+    void (*protect)(void (*body)(void *), void *body_arg, void (*routine)(void *), void *arg,
+                    bool execute);
+    int (*once)(struct tl_once *once, void (*routine)(void));
+
     const struct tl_mutex_ops *mutex;
     const struct tl_cond_ops *cond;
     const struct tl_sem_ops *sem;
+    const struct tl_rwlock_ops *rwlock;
+    const struct tl_barrier_ops *barrier;
+    const struct tl_key_ops *key;
+    const struct tl_cancel_ops *cancel;
     const struct tl_signal_ops *signal;
     const struct tl_fork_ops *fork;
+    const struct tl_info_ops *info;
+    const struct tl_io_ops *io;
+    const struct tl_concurrency_ops *concurrency;
 
-    /* For what is NULL above: one line that says why this model does not offer it (and teaches).
-     * `what` is the member's name ("signal", "signal.wait", "fork"). NULL: no particular reason. */
+    /* For what is NULL above, and for a trait that is not promised: one line that says why this
+     * model does not offer it (and teaches). `what` is the member's name ("signal", "signal.wait",
+     * "fork"), a mutex kind ("mutex.robust"), or the trait's ("blocks-alone", "parallel",
+     * "preemptive"). NULL: no particular reason. */
     const char *(*why_not)(const char *what);
 };
 
@@ -192,21 +323,34 @@ struct tl_impl {
  * sections. Each object gets its own copy of this function; the driver calls the plugin's by dlsym.
  */
 struct tl_bench;
+struct tl_check;
+struct tl_mutant;
 struct tl_module {
     unsigned abi;
     const struct tl_impl *const *impls, *const *impls_end;
     const struct tl_bench *const *benches, *const *benches_end;
+    const struct tl_check *const *checks, *const *checks_end;
+    const struct tl_mutant *const *mutants, *const *mutants_end;
 };
-extern const struct tl_impl *const __start_tl_impls[] __attribute__((weak, visibility("hidden")));
-extern const struct tl_impl *const __stop_tl_impls[] __attribute__((weak, visibility("hidden")));
-extern const struct tl_bench *const __start_tl_benches[]
-    __attribute__((weak, visibility("hidden")));
-extern const struct tl_bench *const __stop_tl_benches[] __attribute__((weak, visibility("hidden")));
+#define TL_SECTION(type, name)                                                                    \
+    extern const struct type *const __start_##name[] __attribute__((weak, visibility("hidden"))); \
+    extern const struct type *const __stop_##name[] __attribute__((weak, visibility("hidden")))
+TL_SECTION(tl_impl, tl_impls);
+TL_SECTION(tl_bench, tl_benches);
+TL_SECTION(tl_check, tl_checks);
+TL_SECTION(tl_mutant, tl_mutants);
 __attribute__((weak, used, visibility("default"))) struct tl_module tl_module_contents(void);
 struct tl_module tl_module_contents(void)
 {
-    return (struct tl_module){TL_ABI, __start_tl_impls, __stop_tl_impls, __start_tl_benches,
-                              __stop_tl_benches};
+    return (struct tl_module){TL_ABI,
+                              __start_tl_impls,
+                              __stop_tl_impls,
+                              __start_tl_benches,
+                              __stop_tl_benches,
+                              __start_tl_checks,
+                              __stop_tl_checks,
+                              __start_tl_mutants,
+                              __stop_tl_mutants};
 }
 
 #endif

@@ -49,8 +49,9 @@ static int mutex_init(struct tl_mutex *m, enum tl_mutex_kind kind)
             err = pthread_mutex_init(&l->mutex, &attr);
         pthread_mutexattr_destroy(&attr);
         return err;
+    default:
+        return ENOTSUP;
     }
-    return EINVAL;
 }
 
 static int mutex_lock(struct tl_mutex *m)
