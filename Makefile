@@ -4,7 +4,7 @@
 # be edited here. Each configuration has its own folder, build/<config>/.
 #
 #   CC= CFLAGS= CPPFLAGS= LDFLAGS=   as usual; CFLAGS replaces optimisation and debug flags only
-#   CONFIG=release|debug|asan|tsan   which build
+#   CONFIG=release|debug|asan|tsan|inject   which build
 #   ARCH=x86_64|aarch64              target architecture, when CC cannot tell
 #   PYTHON=                          default: the first that can import matplotlib
 #   V=1                              print the commands
@@ -30,10 +30,13 @@ CFLAGS_release := -O2 -g
 CFLAGS_debug := -Og -g3
 CFLAGS_asan := -O1 -g
 CFLAGS_tsan := -O1 -g
+CFLAGS_inject := -O2 -g
+# Named points and faults inside the implementations (harness/inject.h).
+SANITIZE_inject := -DTL_INJECT
 SANITIZE_asan := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 SANITIZE_tsan := -fsanitize=thread -fno-omit-frame-pointer
-ifeq ($(filter $(CONFIG),release debug asan tsan),)
-$(error CONFIG=$(CONFIG): expected release, debug, asan or tsan)
+ifeq ($(filter $(CONFIG),release debug asan tsan inject),)
+$(error CONFIG=$(CONFIG): expected release, debug, asan, tsan or inject)
 endif
 B := build/$(CONFIG)
 THREADLAB := $(B)/threadlab
@@ -141,7 +144,7 @@ install: $(THREADLAB) ## Install below PREFIX (/usr/local), staged in DESTDIR
 	install -m 755 scripts/report '$(SHAREDIR)/scripts/'
 	install -m 644 $(wildcard scripts/*.py) '$(SHAREDIR)/scripts/'
 	install -m 644 $(wildcard results/schema/*.json) '$(SHAREDIR)/results/schema/'
-	install -m 644 harness/impl.h harness/bench.h '$(INCLUDEDIR)/'
+	install -m 644 harness/impl.h harness/bench.h harness/check.h '$(INCLUDEDIR)/'
 
 uninstall: ## Remove what install put there
 	rm -f '$(BINDIR)/threadlab' '$(MANDIR)/threadlab.1' '$(COMPLETIONDIR)/threadlab'

@@ -27,6 +27,9 @@ struct cell_runner {
     int warden_fd; /* write end: the pgid of the running cell, 0 for none */
     pid_t warden;
     int interrupted; /* signal number, once it has come */
+    pid_t pid;       /* of the cell that runs; 0: none */
+    uint64_t started_ns, deadline_ns;
+    struct cell_outcome outcome;
     sigset_t taken;  /* signals that sigtimedwait takes */
     sigset_t before; /* the mask to give to a cell */
     char exe[4096];
@@ -41,8 +44,9 @@ static uint64_t now_ns(void)
 
 const char *cell_stage_name(enum cell_stage stage)
 {
-    static const char *const names[] = {"start-up", "set-up", "warm-up",  "a timed batch",
-                                        "counting", "verify", "teardown", "done"};
+    static const char *const names[] = {"start-up",      "set-up",    "warm-up",
+                                        "a timed batch", "counting",  "verify",
+                                        "teardown",      "the check", "done"};
     return names[stage];
 }
 
@@ -252,28 +256,6 @@ static int spawn(struct cell_runner *r, pid_t *pid)
     return e;
 }
 
-/* Waits for the process to end; kills its group at the deadline or when we are told to stop. */
-static void wait_for(struct cell_runner *r, pid_t pid, uint64_t deadline, int *wait_status,
-                     bool *timed_out)
-{
-    *timed_out = false;
-    while (waitpid(pid, wait_status, WNOHANG) == 0) {
-        uint64_t now = now_ns();
-        if (now >= deadline || r->interrupted) {
-            *timed_out = !r->interrupted;
-            kill(-pid, SIGKILL);
-            kill(pid, SIGKILL);
-            waitpid(pid, wait_status, 0);
-            return;
-        }
-        struct timespec left = {(time_t)((deadline - now) / 1000000000u),
-                                (long)((deadline - now) % 1000000000u)};
-        int signal_number = sigtimedwait(&r->taken, NULL, &left);
-        if (signal_number > 0 && signal_number != SIGCHLD)
-            r->interrupted = signal_number;
-    }
-}
-
 /* The last line that the cell's process wrote to stderr, or "". */
 static void last_words(struct cell_runner *r, char *line, size_t size)
 {
@@ -298,7 +280,7 @@ static void signal_name(int number, char *name, size_t size)
         snprintf(name, size, "signal %d", number);
 }
 
-static void judge_exit(struct cell_runner *r, int wait_status, bool timed_out, uint64_t deadline_ns,
+static void judge_exit(struct cell_runner *r, int wait_status, bool timed_out,
                        struct cell_outcome *out)
 {
     const struct cell_result *result = &r->page->result;
@@ -306,16 +288,19 @@ static void judge_exit(struct cell_runner *r, int wait_status, bool timed_out, u
     char words[200];
     last_words(r, words, sizeof words);
     const char *colon = words[0] ? ": " : "";
+    char where[128];
+    snprintf(where, sizeof where, "%s%s%s", cell_stage_name(stage),
+             result->step[0] && stage == CELL_CHECKING ? ", " : "",
+             stage == CELL_CHECKING ? result->step : "");
 
     if (timed_out) {
         out->status = TL_TIMEOUT;
-        snprintf(out->reason, sizeof out->reason, "still in %s after %.1f s%s%s",
-                 cell_stage_name(stage), (double)deadline_ns / 1e9, colon, words);
+        snprintf(out->reason, sizeof out->reason, "still in %s after %.1f s%s%s", where,
+                 (double)r->page->order.deadline_ns / 1e9, colon, words);
     } else if (WIFSIGNALED(wait_status)) {
         out->status = TL_CRASHED;
         signal_name(WTERMSIG(wait_status), out->signal, sizeof out->signal);
-        snprintf(out->reason, sizeof out->reason, "%s in %s%s%s", out->signal,
-                 cell_stage_name(stage), colon, words);
+        snprintf(out->reason, sizeof out->reason, "%s in %s%s%s", out->signal, where, colon, words);
     } else if (stage != CELL_DONE || WEXITSTATUS(wait_status) != 0) {
         /* Not a crash by signal, but it did not come back to the harness either. */
         out->status = stage == CELL_DONE && result->status != TL_OK ? result->status : TL_FAILED;
@@ -323,41 +308,84 @@ static void judge_exit(struct cell_runner *r, int wait_status, bool timed_out, u
             snprintf(out->reason, sizeof out->reason, "%s", result->reason);
         else
             snprintf(out->reason, sizeof out->reason, "exited with status %d in %s%s%s",
-                     WEXITSTATUS(wait_status), cell_stage_name(stage), colon, words);
+                     WEXITSTATUS(wait_status), where, colon, words);
     } else {
         out->status = result->status;
         snprintf(out->reason, sizeof out->reason, "%s", result->reason);
     }
 }
 
-int cell_run(struct cell_runner *r, uint64_t deadline_ns, struct cell_outcome *out)
+int cell_start(struct cell_runner *r)
 {
     if (cell_interrupted(r))
         return EINTR;
-    memset(out, 0, sizeof *out);
+    memset(&r->outcome, 0, sizeof r->outcome);
     memset(&r->page->result, 0, sizeof r->page->result);
     r->page->order.driver = getpid();
     if (ftruncate(r->stderr_fd, 0) || lseek(r->stderr_fd, 0, SEEK_SET) < 0)
         return errno;
 
-    uint64_t start = now_ns();
-    pid_t pid;
-    int e = spawn(r, &pid);
+    r->started_ns = now_ns();
+    r->deadline_ns = r->started_ns + r->page->order.deadline_ns;
+    int e = spawn(r, &r->pid);
+    if (e) {
+        r->pid = 0;
+        return e;
+    }
+    tell_warden(r, r->pid);
+    r->outcome.spawn_ns = now_ns() - r->started_ns;
+    return 0;
+}
+
+bool cell_done(struct cell_runner *r, struct cell_outcome *out)
+{
+    int wait_status;
+    bool timed_out = false;
+    if (waitpid(r->pid, &wait_status, WNOHANG) == 0) {
+        if (now_ns() < r->deadline_ns && !r->interrupted)
+            return false;
+        timed_out = true;
+        kill(-r->pid, SIGKILL);
+        kill(r->pid, SIGKILL);
+        waitpid(r->pid, &wait_status, 0);
+    }
+    kill(-r->pid, SIGKILL); /* what it left behind */
+    tell_warden(r, 0);
+    while (waitpid(-r->pid, NULL, 0) > 0)
+        ;
+    r->pid = 0;
+    r->outcome.wall_ns = now_ns() - r->started_ns;
+    if (!r->interrupted)
+        judge_exit(r, wait_status, timed_out, &r->outcome);
+    *out = r->outcome;
+    return true;
+}
+
+/* SIGCHLD is blocked and pending from the moment that a child has ended, also of one that ended
+ * before this call, unless a call since took it: then cell_done, which comes after each, saw it. */
+void cell_pause(struct cell_runner *const *runners, size_t n)
+{
+    uint64_t now = now_ns(), until = UINT64_MAX;
+    for (size_t i = 0; i < n; i++)
+        if (runners[i]->pid && runners[i]->deadline_ns < until)
+            until = runners[i]->deadline_ns;
+    if (until == UINT64_MAX || until <= now)
+        return;
+    struct timespec left = {(time_t)((until - now) / 1000000000u),
+                            (long)((until - now) % 1000000000u)};
+    int signal_number = sigtimedwait(&runners[0]->taken, NULL, &left);
+    if (signal_number > 0 && signal_number != SIGCHLD)
+        for (size_t i = 0; i < n; i++)
+            runners[i]->interrupted = signal_number;
+}
+
+int cell_run(struct cell_runner *r, uint64_t deadline_ns, struct cell_outcome *out)
+{
+    r->page->order.deadline_ns = deadline_ns;
+    int e = cell_start(r);
     if (e)
         return e;
-    tell_warden(r, pid);
-    out->spawn_ns = now_ns() - start;
-
-    int wait_status;
-    bool timed_out;
-    wait_for(r, pid, start + deadline_ns, &wait_status, &timed_out);
-    kill(-pid, SIGKILL); /* what it left behind */
-    tell_warden(r, 0);
-    while (waitpid(-pid, NULL, 0) > 0)
-        ;
-    out->wall_ns = now_ns() - start;
-    if (r->interrupted)
-        return EINTR;
-    judge_exit(r, wait_status, timed_out, deadline_ns, out);
-    return 0;
+    while (!cell_done(r, out))
+        cell_pause(&r, 1);
+    return r->interrupted ? EINTR : 0;
 }

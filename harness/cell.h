@@ -39,13 +39,16 @@ struct cell_spec {
 };
 
 enum cell_mode {
-    CELL_TIME, /* timed batches, no counters open: they would make the threads dearer */
-    CELL_COUNT /* one window of `count_n` ops with the counters open */
+    CELL_TIME,  /* timed batches, no counters open: they would make the threads dearer */
+    CELL_COUNT, /* one window of `count_n` ops with the counters open */
+    CELL_CHECK  /* a check: spec.bench is its name */
 };
 
 struct cell_order {
     struct cell_spec spec;
     enum cell_mode mode;
+    char mutant[64];      /* CELL_CHECK: the fault that is put in; "": none */
+    uint64_t deadline_ns; /* of the process */
     uint64_t seed;
     uint64_t target_ns; /* sum of the timed windows that is wanted */
     uint64_t count_n;   /* CELL_COUNT */
@@ -66,6 +69,7 @@ enum cell_stage {
     CELL_COUNTING,
     CELL_VERIFY,
     CELL_TEARDOWN,
+    CELL_CHECKING,
     CELL_DONE
 };
 
@@ -83,6 +87,7 @@ struct cell_result {
     enum tl_status status; /* meaningful once stage is CELL_DONE */
     char reason[CELL_REASON];
     _Atomic int reason_taken; /* first writer wins */
+    char step[80];            /* CELL_CHECK: where it is */
     struct cell_batch batches[CELL_BATCHES];
     int nbatches;
     uint64_t n;              /* run()'s n of the single batches; the others had 2n */
@@ -134,9 +139,17 @@ void cell_close(struct cell_runner *runner);
 /* The page: fill in ->order, call cell_run, read ->result. Valid until cell_close. */
 struct cell_page *cell_page(struct cell_runner *runner);
 
-/* Runs the cell in a fresh process, kills its whole process group at the deadline, reaps it.
- * Returns 0 with *outcome filled in; EINTR: SIGINT, SIGTERM or SIGHUP came, the cell was killed and
- * has no outcome; or the error of starting the process. */
+/* Starts the cell in a fresh process; order.deadline_ns later its whole process group is killed.
+ * Returns 0; EINTR: SIGINT, SIGTERM or SIGHUP came; or the error of starting the process. */
+int cell_start(struct cell_runner *runner);
+/* True: the cell that was started is over, its process group is gone and reaped, *outcome filled
+ * in (not if cell_interrupted). */
+bool cell_done(struct cell_runner *runner, struct cell_outcome *outcome);
+/* Sleeps until one of the n may be done or a signal to stop has come. */
+void cell_pause(struct cell_runner *const *runners, size_t n);
+
+/* The three together, for one cell. Returns 0 with *outcome filled in, or as cell_start does;
+ * EINTR: the cell was killed and has no outcome. */
 int cell_run(struct cell_runner *runner, uint64_t deadline_ns, struct cell_outcome *outcome);
 
 /* The signal that asks the driver to stop, or 0. Stays set once it has come. */

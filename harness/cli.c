@@ -31,7 +31,11 @@ enum {
     OPT_RESUME,
     OPT_TOPOLOGY,
     OPT_DRY_RUN,
-    OPT_JSON
+    OPT_JSON,
+    OPT_JUNIT,
+    OPT_MUTANT,
+    OPT_DEADLINE,
+    OPT_JOBS
 };
 
 static const struct argp_option options[] = {
@@ -54,6 +58,10 @@ static const struct argp_option options[] = {
     {"topology", OPT_TOPOLOGY, "TOPOLOGY", 0,
      "with --dry-run and list: plan for synthetic:DESCRIPTION or an hwloc XML file", 3},
     {"dry-run", OPT_DRY_RUN, NULL, 0, "print the plan and run nothing", 3},
+    {"junit", OPT_JUNIT, "FILE", 0, "check: write the verdicts as JUnit XML, too", 4},
+    {"jobs", OPT_JOBS, "N", 0, "check: so many at a time (default: two for each PU)", 4},
+    {"deadline", OPT_DEADLINE, "TIME", 0, "check: of each one, instead of its own", 4},
+    {"mutant", OPT_MUTANT, "NAME", 0, "check: put this fault in (see `threadlab list mutants`)", 4},
     {"json", OPT_JSON, NULL, 0, "print JSON for a script", 3},
     {0},
 };
@@ -148,28 +156,55 @@ static void verb(struct request *r, const char *word)
     static const struct {
         const char *name;
         enum cli_verb verb;
-    } verbs[] = {{"list", CLI_LIST_THINGS}, {"run", CLI_RUN}, {"env", CLI_ENV}};
+    } verbs[] = {
+        {"list", CLI_LIST_THINGS}, {"run", CLI_RUN}, {"check", CLI_CHECK}, {"env", CLI_ENV}};
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
         if (strcmp(verbs[i].name, word) == 0) {
             r->verb = verbs[i].verb;
             return;
         }
-    cli_die("no verb '%s'; verbs are list, run and env (see threadlab --help)", word);
+    cli_die("no verb '%s'; verbs are list, run, check and env (see threadlab --help)", word);
 }
+
+/* Verbs that an option belongs to; who is not listed here belongs to all. */
+enum { OF_RUN = 1, OF_CHECK = 2 };
+static const struct {
+    int key, verbs;
+} belongs[] = {
+    {OPT_IMPL, OF_RUN | OF_CHECK}, {OPT_SET, OF_RUN | OF_CHECK}, {OPT_SEED, OF_RUN | OF_CHECK},
+    {OPT_BENCH, OF_RUN},           {OPT_PLACE, OF_RUN},          {OPT_EVENTS, OF_RUN},
+    {OPT_ROUNDS, OF_RUN},          {OPT_BUDGET, OF_RUN},         {OPT_OUT, OF_RUN | OF_CHECK},
+    {OPT_PRESET, OF_RUN},          {OPT_RESUME, OF_RUN},         {OPT_DRY_RUN, OF_RUN},
+    {OPT_JUNIT, OF_CHECK},         {OPT_MUTANT, OF_CHECK},       {OPT_DEADLINE, OF_CHECK},
+    {OPT_JOBS, OF_CHECK},
+};
+
+#define BELONGS (sizeof belongs / sizeof *belongs)
 
 struct parse {
     struct request *request;
-
-    const char *used_name;
+    bool used[BELONGS];
 };
+
+/* Options may stand before the verb: looked at when all is read. */
+static void check_belonging(const struct parse *p)
+{
+    int verb = p->request->verb == CLI_RUN ? OF_RUN : p->request->verb == CLI_CHECK ? OF_CHECK : 0;
+    for (size_t i = 0; i < BELONGS; i++)
+        if (p->used[i] && !(belongs[i].verbs & verb))
+            cli_die("--%s belongs to the verb%s", option_name(belongs[i].key),
+                    belongs[i].verbs == OF_RUN     ? " run"
+                    : belongs[i].verbs == OF_CHECK ? " check"
+                                                   : "s run and check");
+}
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
     struct parse *p = state->input;
     struct request *r = p->request;
     const char *name = option_name(key);
-    if (key >= OPT_IMPL && key <= OPT_DRY_RUN && key != OPT_PLUGIN && key != OPT_TOPOLOGY)
-        p->used_name = name;
+    for (size_t i = 0; i < BELONGS; i++)
+        p->used[i] |= belongs[i].key == key;
     switch (key) {
     case OPT_IMPL:
         append_list(&r->impls, name, arg);
@@ -214,6 +249,18 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
     case OPT_JSON:
         r->json = true;
         return 0;
+    case OPT_JUNIT:
+        r->junit = arg;
+        return 0;
+    case OPT_MUTANT:
+        r->mutant = arg;
+        return 0;
+    case OPT_DEADLINE:
+        r->deadline_ns = duration_ns(name, arg);
+        return 0;
+    case OPT_JOBS:
+        r->jobs = (int)integer(name, arg, 1, 256);
+        return 0;
     case OPT_PRESET:
         for (int i = PRESET_QUICK; i <= PRESET_FULL; i++)
             if (strcmp(arg, cli_preset_name((enum cli_preset)i)) == 0) {
@@ -226,14 +273,15 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
             verb(r, arg);
         else if (state->arg_num == 1 && r->verb == CLI_LIST_THINGS)
             r->what = arg;
+        else if (r->verb == CLI_CHECK)
+            append(&r->checks, "check", arg);
         else
             cli_die("unexpected argument '%s' (see threadlab --help)", arg);
         return 0;
     case ARGP_KEY_NO_ARGS:
-        cli_die("a verb is missing: list, run or env (see threadlab --help)");
+        cli_die("a verb is missing: list, run, check or env (see threadlab --help)");
     case ARGP_KEY_END:
-        if (r->verb != CLI_RUN && p->used_name)
-            cli_die("--%s belongs to the verb run", p->used_name);
+        check_belonging(p);
         if (r->topology && r->verb == CLI_RUN && !r->dry_run)
             cli_die("--topology describes another machine: use it with --dry-run");
         if (r->resume && r->out)
@@ -247,22 +295,25 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 void cli_parse(int argc, char **argv, struct request *request)
 {
     static const char doc[] =
-        "Benchmark harness for thread implementations: what does each promise of threads cost on "
-        "this machine?\v"
+        "Benchmark and conformance harness for thread implementations: which promises of threads "
+        "does each keep, and what do they cost on this machine?\v"
         "Verbs:\n"
-        "  list [impls|benches|places|events|topology]   what there is\n"
-        "  run                                           measure, record, summarise\n"
-        "  env                                           what a number depends on here\n"
+        "  list [impls|benches|checks|mutants|places|events|topology]   what there is\n"
+        "  run                  measure, record, summarise\n"
+        "  check [PROPERTY...]  which promises are kept: TAP on standard output\n"
+        "  env                  what a number depends on here\n"
         "\n"
-        "Exit status: 0 done; 1 a cell failed or crashed; 2 bad input or the run could not be "
-        "completed.\n"
+        "Exit status: 0 done; 1 a cell failed or crashed, a promise is broken; 2 bad input or the "
+        "run could not be completed.\n"
         "Examples:\n"
+        "  threadlab check --impl green 'join.*'\n"
         "  threadlab run --preset quick\n"
         "  threadlab run --impl green,nptl --bench 'switch.*' --place same-pu\n"
         "  threadlab run --bench create.join --set recycle=none,thread --rounds 20\n"
         "  threadlab run --dry-run --topology 'synthetic:pack:2 core:16 pu:2'\n";
-    static const struct argp argp = {options, parse_option, "VERB [WHAT]", doc, NULL, NULL, NULL};
-    struct parse parse = {request, NULL};
+    static const struct argp argp = {options, parse_option, "VERB [WHAT...]", doc, NULL,
+                                     NULL,    NULL};
+    struct parse parse = {.request = request};
 
     memset(request, 0, sizeof *request);
     request->preset = PRESET_STANDARD;

@@ -21,6 +21,8 @@ int main(int argc, char **argv)
         return verb_list(&request);
     case CLI_ENV:
         return verb_env(&request);
+    case CLI_CHECK:
+        return verb_check(&request);
     default:
         return verb_run(&request);
     }

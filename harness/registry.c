@@ -7,110 +7,145 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct tl_impl **all_impls;
-static const struct tl_bench **all_benches;
-static size_t nimpls, nbenches;
+/* One table: `items` point to the structs, all of which begin with the same two members. */
+struct table {
+    const void **items;
+    size_t n;
+};
+struct entry {
+    unsigned abi;
+    const char *name;
+};
+_Static_assert(offsetof(struct tl_impl, name) == offsetof(struct entry, name), "a common head");
+_Static_assert(offsetof(struct tl_bench, name) == offsetof(struct entry, name), "a common head");
+_Static_assert(offsetof(struct tl_check, name) == offsetof(struct entry, name), "a common head");
+_Static_assert(offsetof(struct tl_mutant, name) == offsetof(struct entry, name), "a common head");
 
-static int by_impl_name(const void *a, const void *b)
+static struct table impls, benches, checks, mutants;
+
+static int by_name(const void *a, const void *b)
 {
-    const struct tl_impl *const *x = a, *const *y = b;
+    const struct entry *const *x = a, *const *y = b;
     return strcmp((*x)->name, (*y)->name);
 }
 
-static int by_bench_name(const void *a, const void *b)
+static const void *find(const struct table *table, const char *name)
 {
-    const struct tl_bench *const *x = a, *const *y = b;
-    return strcmp((*x)->name, (*y)->name);
+    for (size_t i = 0; i < table->n; i++)
+        if (strcmp(((const struct entry *)table->items[i])->name, name) == 0)
+            return table->items[i];
+    return NULL;
 }
 
-static int check_impl(const struct tl_impl *impl, char *error, size_t size)
+/* Each returns the name of the first required member that is absent, or NULL. */
+static const char *impl_lacks(const void *item)
 {
-    const char *missing = !impl->name      ? "name"
-                          : !impl->model   ? "model"
-                          : !impl->summary ? "summary"
-                          : !impl->run     ? "run"
-                          : !impl->create  ? "create"
-                          : !impl->join    ? "join"
-                          : !impl->detach  ? "detach"
-                          : !impl->yield   ? "yield"
-                          : !impl->self    ? "self"
-                                           : NULL;
-    if (impl->abi != TL_ABI) {
-        snprintf(error, size, "implementation was built for contract %u, this driver speaks %u",
-                 impl->abi, TL_ABI);
-        return EPROTO;
-    }
-    if (missing) {
-        snprintf(error, size, "implementation %s lacks .%s", impl->name ? impl->name : "(unnamed)",
-                 missing);
-        return EINVAL;
-    }
-    if (registry_impl(impl->name)) {
-        snprintf(error, size, "two implementations are called %s", impl->name);
-        return EEXIST;
-    }
-    return 0;
+    const struct tl_impl *impl = item;
+    return !impl->model     ? "model"
+           : !impl->summary ? "summary"
+           : !impl->run     ? "run"
+           : !impl->create  ? "create"
+           : !impl->join    ? "join"
+           : !impl->detach  ? "detach"
+           : !impl->yield   ? "yield"
+           : !impl->self    ? "self"
+                            : NULL;
 }
 
-static int check_bench(const struct tl_bench *bench, char *error, size_t size)
+static const char *bench_lacks(const void *item)
 {
-    const char *missing = !bench->name      ? "name"
-                          : !bench->title   ? "title"
-                          : !bench->op      ? "op"
-                          : !bench->run     ? "run"
-                          : !bench->verify  ? "verify"
-                          : !bench->version ? "version"
+    const struct tl_bench *bench = item;
+    return !bench->title     ? "title"
+           : !bench->op      ? "op"
+           : !bench->run     ? "run"
+           : !bench->verify  ? "verify"
+           : !bench->version ? "version"
+                             : NULL;
+}
+
+static const char *check_lacks(const void *item)
+{
+    const struct tl_check *check = item;
+    return !check->group                    ? "group"
+           : !check->promise                ? "promise"
+           : !check->source                 ? "source"
+           : !check->method                 ? "method"
+           : !check->meaning                ? "meaning"
+           : !check->run && !check->outside ? "run"
                                             : NULL;
-    if (bench->abi != TL_ABI) {
-        snprintf(error, size, "benchmark was built for contract %u, this driver speaks %u",
-                 bench->abi, TL_ABI);
+}
+
+static const char *mutant_lacks(const void *item)
+{
+    const struct tl_mutant *mutant = item;
+    return !mutant->fault ? "fault" : !mutant->kills ? "kills" : NULL;
+}
+
+struct kind {
+    const char *singular, *plural;
+    struct table *table;
+    const char *(*lacks)(const void *item);
+};
+
+static int add(const struct kind *kind, const void *item, char *error, size_t size)
+{
+    const struct entry *entry = item;
+    if (entry->abi != TL_ABI) {
+        snprintf(error, size, "%s was built for contract %u, this driver speaks %u", kind->singular,
+                 entry->abi, TL_ABI);
         return EPROTO;
     }
+    const char *missing = entry->name ? kind->lacks(item) : "name";
     if (missing) {
-        snprintf(error, size, "benchmark %s lacks .%s", bench->name ? bench->name : "(unnamed)",
-                 missing);
+        snprintf(error, size, "%s %s lacks .%s", kind->singular,
+                 entry->name ? entry->name : "(unnamed)", missing);
         return EINVAL;
     }
-    if (registry_bench(bench->name)) {
-        snprintf(error, size, "two benchmarks are called %s", bench->name);
+    if (find(kind->table, entry->name)) {
+        snprintf(error, size, "two %s are called %s", kind->plural, entry->name);
         return EEXIST;
     }
+    kind->table->items[kind->table->n++] = item;
     return 0;
 }
 
-static int add_module(const struct tl_module *module, char *error, size_t size)
+static int add_all(const struct kind *kind, const void *const *begin, const void *const *end,
+                   char *error, size_t size)
 {
-    size_t ni = (size_t)(module->impls_end - module->impls);
-    size_t nb = (size_t)(module->benches_end - module->benches);
-    if (module->abi != TL_ABI) {
-        snprintf(error, size, "built for contract %u, this driver speaks %u", module->abi, TL_ABI);
-        return EPROTO;
-    }
-    const struct tl_impl **impls = realloc(all_impls, (nimpls + ni + 1) * sizeof *impls);
-    if (impls)
-        all_impls = impls;
-    const struct tl_bench **benches = realloc(all_benches, (nbenches + nb + 1) * sizeof *benches);
-    if (benches)
-        all_benches = benches;
-    if (!impls || !benches) {
+    struct table *table = kind->table;
+    size_t n = (size_t)(end - begin);
+    const void **grown = realloc(table->items, (table->n + n + 1) * sizeof *grown);
+    if (!grown) {
         snprintf(error, size, "out of memory");
         return ENOMEM;
     }
-    for (size_t i = 0; i < ni; i++) {
-        int e = check_impl(module->impls[i], error, size);
+    table->items = grown;
+    for (size_t i = 0; i < n; i++) {
+        int e = add(kind, begin[i], error, size);
         if (e)
             return e;
-        all_impls[nimpls++] = module->impls[i];
     }
-    for (size_t i = 0; i < nb; i++) {
-        int e = check_bench(module->benches[i], error, size);
-        if (e)
-            return e;
-        all_benches[nbenches++] = module->benches[i];
-    }
-    qsort(all_impls, nimpls, sizeof *all_impls, by_impl_name);
-    qsort(all_benches, nbenches, sizeof *all_benches, by_bench_name);
+    qsort(table->items, table->n, sizeof *table->items, by_name);
     return 0;
+}
+
+static int add_module(const struct tl_module *m, char *error, size_t size)
+{
+    static const struct kind impl = {"implementation", "implementations", &impls, impl_lacks};
+    static const struct kind bench = {"benchmark", "benchmarks", &benches, bench_lacks};
+    static const struct kind check = {"check", "checks", &checks, check_lacks};
+    static const struct kind mutant = {"mutant", "mutants", &mutants, mutant_lacks};
+    if (m->abi != TL_ABI) {
+        snprintf(error, size, "built for contract %u, this driver speaks %u", m->abi, TL_ABI);
+        return EPROTO;
+    }
+#define ADD(kind, list) \
+    add_all(&(kind), (const void *const *)m->list, (const void *const *)m->list##_end, error, size)
+    int e = ADD(impl, impls);
+    e = e ? e : ADD(bench, benches);
+    e = e ? e : ADD(check, checks);
+    return e ? e : ADD(mutant, mutants);
+#undef ADD
 }
 
 int registry_init(char *error, size_t size)
@@ -134,11 +169,10 @@ int registry_load(const char *path, char *error, size_t size)
     Dl_info where;
     if (!contents || !dladdr(*(void **)&contents, &where) || !where.dli_fname ||
         strcmp(where.dli_fname, with_slash) != 0) {
-        snprintf(
-            error, size,
-            "plugin %s registers nothing: it must include impl.h or bench.h and use TL_IMPL or "
-            "TL_BENCH",
-            path);
+        snprintf(error, size,
+                 "plugin %s registers nothing: it must include impl.h, bench.h or check.h and use "
+                 "TL_IMPL, TL_BENCH or TL_CHECK",
+                 path);
         return ENOEXEC;
     }
     struct tl_module module = contents();
@@ -149,32 +183,48 @@ int registry_load(const char *path, char *error, size_t size)
     return e;
 }
 
-size_t registry_impls(const struct tl_impl *const **impls)
+size_t registry_impls(const struct tl_impl *const **list)
 {
-    *impls = all_impls;
-    return nimpls;
-}
-
-size_t registry_benches(const struct tl_bench *const **benches)
-{
-    *benches = all_benches;
-    return nbenches;
+    *list = (const struct tl_impl *const *)impls.items;
+    return impls.n;
 }
 
 const struct tl_impl *registry_impl(const char *name)
 {
-    for (size_t i = 0; i < nimpls; i++)
-        if (strcmp(all_impls[i]->name, name) == 0)
-            return all_impls[i];
-    return NULL;
+    return find(&impls, name);
+}
+
+size_t registry_benches(const struct tl_bench *const **list)
+{
+    *list = (const struct tl_bench *const *)benches.items;
+    return benches.n;
 }
 
 const struct tl_bench *registry_bench(const char *name)
 {
-    for (size_t i = 0; i < nbenches; i++)
-        if (strcmp(all_benches[i]->name, name) == 0)
-            return all_benches[i];
-    return NULL;
+    return find(&benches, name);
+}
+
+size_t registry_checks(const struct tl_check *const **list)
+{
+    *list = (const struct tl_check *const *)checks.items;
+    return checks.n;
+}
+
+const struct tl_check *registry_check(const char *name)
+{
+    return find(&checks, name);
+}
+
+size_t registry_mutants(const struct tl_mutant *const **list)
+{
+    *list = (const struct tl_mutant *const *)mutants.items;
+    return mutants.n;
+}
+
+const struct tl_mutant *registry_mutant(const char *name)
+{
+    return find(&mutants, name);
 }
 
 static unsigned edit_distance(const char *a, const char *b)

@@ -10,6 +10,7 @@
  */
 #include "bench.h"
 #include "cell.h"
+#include "check_run.h"
 #include "clock.h"
 #include "registry.h"
 
@@ -440,6 +441,8 @@ static void *first_thread(void *arg)
 static enum tl_status boot_and_measure(void)
 {
     struct tl_boot boot = {ctx.nslots, pin, boot_param};
+    if (order->mode == CELL_CHECK)
+        return check_run(&ctx, &boot, order, result);
     int e = pin(&boot, 0); /* before anything is allocated: first touch is near slot 0 */
     if (e)
         return tl_failed(&ctx, "cannot pin to PU %d: %s", ctx.cpus[0], strerror(e));
@@ -495,10 +498,11 @@ int run_cell(int fd)
     int e = registry_init(error, sizeof error);
     for (int i = 0; !e && i < order->nplugins; i++)
         e = registry_load(order->plugins[i], error, sizeof error);
-    ctx.bench = e ? NULL : registry_bench(order->spec.bench);
+    ctx.bench = e || order->mode == CELL_CHECK ? NULL : registry_bench(order->spec.bench);
     ctx.impl = e ? NULL : registry_impl(order->spec.impl);
-    if (!ctx.bench || (!ctx.impl && strcmp(order->spec.impl, "-") != 0)) {
-        fprintf(stderr, "%s\n", e ? error : "benchmark or implementation is gone");
+    if ((!ctx.bench && order->mode != CELL_CHECK) ||
+        (!ctx.impl && strcmp(order->spec.impl, "-") != 0)) {
+        fprintf(stderr, "%s\n", e ? error : "the benchmark or implementation is gone");
         return 2;
     }
     ctx.nslots = (unsigned)order->spec.place.ncpus;

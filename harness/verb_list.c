@@ -1,4 +1,4 @@
-/* verb_list.c - `threadlab list [impls|benches|places|events|topology]`. */
+/* verb_list.c - `threadlab list [impls|benches|checks|mutants|places|events|topology]`. */
 #include "pmu.h"
 #include "record.h"
 #include "registry.h"
@@ -35,6 +35,26 @@ static void list_benches(void)
                                  : a->quick,
                    a->help ? a->help : "");
     }
+}
+
+static void list_checks(void)
+{
+    const struct tl_check *const *checks;
+    size_t n = registry_checks(&checks);
+    puts("Properties (threadlab check PROPERTY...):");
+    for (size_t i = 0; i < n; i++)
+        printf("  %-24s %s\n  %24s [%s]\n", checks[i]->name, checks[i]->promise, "",
+               checks[i]->source);
+}
+
+static void list_mutants(void)
+{
+    const struct tl_mutant *const *mutants;
+    size_t n = registry_mutants(&mutants);
+    puts("Mutants (threadlab check --mutant NAME), with the properties that catch them:");
+    for (size_t i = 0; i < n; i++)
+        printf("  %-28s %s\n  %28s of %s; caught by %s\n", mutants[i]->name, mutants[i]->fault, "",
+               mutants[i]->of ? mutants[i]->of : "nptl", mutants[i]->kills);
 }
 
 static void list_places(const struct place_topology *topology)
@@ -98,14 +118,16 @@ static void list_topology(const struct place_topology *topology)
 
 int verb_list(const struct request *request)
 {
-    static const char *const things[] = {"impls", "benches", "places", "events", "topology"};
+    static const char *const things[] = {"impls",  "benches", "checks",  "mutants",
+                                         "places", "events",  "topology"};
     const char *what = request->what;
     char error[512];
     bool known = !what;
     for (size_t i = 0; what && i < sizeof things / sizeof *things; i++)
         known |= strcmp(things[i], what) == 0;
     if (!known)
-        cli_die("list %s: expected impls, benches, places, events or topology", what);
+        cli_die("list %s: expected impls, benches, checks, mutants, places, events or topology",
+                what);
 
     struct place_topology *topology = place_open(request->topology, error, sizeof error);
     if (!topology)
@@ -117,6 +139,10 @@ int verb_list(const struct request *request)
             list_impls();
         if (!what || strcmp(what, "benches") == 0)
             list_benches();
+        if (what && strcmp(what, "checks") == 0)
+            list_checks();
+        if (what && strcmp(what, "mutants") == 0)
+            list_mutants();
         if (!what || strcmp(what, "places") == 0)
             list_places(topology);
         if (what && strcmp(what, "events") == 0)

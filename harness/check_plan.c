@@ -1,0 +1,236 @@
+/* check_plan.c - see check_plan.h. */
+#include "check_plan.h"
+
+#include "ops.h"
+#include "registry.h"
+
+#include <errno.h>
+#include <fnmatch.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* PUs that a check gets at most: more make races no likelier. */
+#define CHECK_PUS 4
+
+bool check_is_control(const struct tl_impl *impl)
+{
+    return !(impl->traits & TL_CONCURRENT);
+}
+
+/* ---- one case -------------------------------------------------------------------------------- */
+
+static void set_param(struct check_case *c, const struct tl_impl *impl, const char *name, size_t n,
+                      const char *value, size_t size)
+{
+    for (const struct tl_param *p = impl->params; p && p->name; p++) {
+        if (strlen(p->name) != n || strncmp(p->name, name, n) != 0)
+            continue;
+        for (int i = 0; i < c->nparams; i++)
+            if (strcmp(c->params[i].name, p->name) == 0)
+                snprintf(c->params[i].value, sizeof c->params[i].value, "%.*s", (int)size, value);
+    }
+}
+
+/* "a=b,c=d" */
+static void set_params(struct check_case *c, const struct tl_impl *impl, const char *list)
+{
+    while (list && *list) {
+        size_t n = strcspn(list, "=,"), whole = strcspn(list, ",");
+        if (n < whole)
+            set_param(c, impl, list, n, list + n + 1, whole - n - 1);
+        list += whole + (list[whole] == ',');
+    }
+}
+
+static void refuse(struct check_case *c, unsigned pus)
+{
+    char missing[64], why[160];
+    const struct tl_check *check = c->check;
+    if (ops_missing(c->impl, check->needs, missing, sizeof missing)) {
+        ops_why_not(c->impl, missing, why, sizeof why);
+        snprintf(c->refused, sizeof c->refused, "%s: %s", missing, why);
+        return;
+    }
+    uint32_t lacks = check_is_control(c->impl) ? 0 : check->traits & ~c->impl->traits;
+    for (unsigned bit = 0; ops_trait_name(bit); bit++)
+        if (lacks & (1u << bit)) {
+            ops_why_not(c->impl, ops_trait_name(bit), why, sizeof why);
+            snprintf(c->refused, sizeof c->refused, "not %s: %s", ops_trait_name(bit), why);
+            return;
+        }
+    if (check->pus > pus)
+        snprintf(c->refused, sizeof c->refused, "needs %u PUs, this process may use %u", check->pus,
+                 pus);
+}
+
+void check_case_make(const struct tl_impl *impl, const struct tl_check *check,
+                     const struct cell_value *given, int ngiven, unsigned pus, uint64_t seed,
+                     struct check_case *c)
+{
+    memset(c, 0, sizeof *c);
+    c->impl = impl;
+    c->check = check;
+    c->seed = seed;
+    c->deadline_ns =
+        (uint64_t)(check->deadline_s ? check->deadline_s : CHECK_DEADLINE_S) * 1000000000u;
+    for (const struct tl_param *p = impl->params; p && p->name && c->nparams < CELL_VALUES; p++) {
+        struct cell_value *v = &c->params[c->nparams++];
+        snprintf(v->name, sizeof v->name, "%s", p->name);
+        snprintf(v->value, sizeof v->value, "%.*s", (int)strcspn(p->values, ","), p->values);
+    }
+    set_params(c, impl, check->params);
+    for (int i = 0; i < ngiven; i++)
+        set_param(c, impl, given[i].name, strlen(given[i].name), given[i].value,
+                  strlen(given[i].value));
+    if (check_is_control(impl) && (check->flags & TL_CHECK_CONCURRENT))
+        c->expect = EXPECT_FAIL;
+    refuse(c, pus);
+}
+
+/* ---- the plan -------------------------------------------------------------------------------- */
+
+static bool selected(const struct cli_list *globs, const char *name)
+{
+    for (size_t i = 0; i < globs->n; i++)
+        if (fnmatch(globs->items[i], name, 0) == 0)
+            return true;
+    return globs->n == 0;
+}
+
+/* Every glob has to hit one of the names. */
+static int check_globs(const char *what, const struct cli_list *globs, const char *const *names,
+                       size_t n, char *error, size_t size)
+{
+    for (size_t i = 0; i < globs->n; i++) {
+        bool hit = false;
+        for (size_t j = 0; j < n; j++)
+            hit |= fnmatch(globs->items[i], names[j], 0) == 0;
+        if (hit)
+            continue;
+        const char *near = registry_nearest(globs->items[i], names, n);
+        snprintf(error, size, "no %s matches '%s'%s%s%s (see threadlab list %s)", what,
+                 globs->items[i], near ? "; did you mean " : "", near ? near : "", near ? "?" : "",
+                 strcmp(what, "property") == 0 ? "checks" : "impls");
+        return EINVAL;
+    }
+    return 0;
+}
+
+static int check_names(const struct request *request, char *error, size_t size)
+{
+    const struct tl_impl *const *impls;
+    const struct tl_check *const *checks;
+    size_t ni = registry_impls(&impls), nc = registry_checks(&checks);
+    const char **names = calloc(ni + nc + 1, sizeof *names);
+    if (!names)
+        return ENOMEM;
+    for (size_t i = 0; i < ni; i++)
+        names[i] = impls[i]->name;
+    int e = check_globs("implementation", &request->impls, names, ni, error, size);
+    for (size_t i = 0; i < nc; i++)
+        names[i] = checks[i]->name;
+    if (!e)
+        e = check_globs("property", &request->checks, names, nc, error, size);
+    free(names);
+    return e;
+}
+
+static bool in_list(const char *list, const char *word)
+{
+    size_t n = strlen(word);
+    for (const char *p = list; p; p = strchr(p, ',') ? strchr(p, ',') + 1 : NULL)
+        if (strncmp(p, word, n) == 0 && (p[n] == ',' || p[n] == '\0'))
+            return true;
+    return false;
+}
+
+/* --set NAME=VALUE of a check run is a parameter with one value, which some implementation knows.
+ */
+static int given_values(const struct request *request, struct cell_value *given, char *error,
+                        size_t size)
+{
+    const struct tl_impl *const *impls;
+    size_t ni = registry_impls(&impls);
+    for (size_t i = 0; i < request->nsets; i++) {
+        bool known = false;
+        for (size_t j = 0; j < ni && !known; j++)
+            for (const struct tl_param *p = impls[j]->params; p && p->name && !known; p++)
+                known = selected(&request->impls, impls[j]->name) &&
+                        strcmp(p->name, request->sets[i].name) == 0 &&
+                        in_list(p->values, request->sets[i].values);
+        if (!known || i == CELL_VALUES) {
+            snprintf(error, size,
+                     "--set %s=%s: no implementation that is to be checked has a parameter with "
+                     "this one value (see threadlab list impls)",
+                     request->sets[i].name, request->sets[i].values);
+            return EINVAL;
+        }
+        snprintf(given[i].name, sizeof given[i].name, "%s", request->sets[i].name);
+        snprintf(given[i].value, sizeof given[i].value, "%s", request->sets[i].values);
+    }
+    return 0;
+}
+
+static int by_group(const void *a, const void *b)
+{
+    const struct check_case *x = a, *y = b;
+    int d = strcmp(x->impl->name, y->impl->name);
+    d = d ? d : strcmp(x->check->group, y->check->group);
+    return d ? d : strcmp(x->check->name, y->check->name);
+}
+
+int check_plan_make(const struct request *request, const struct place_topology *topology,
+                    struct check_plan *plan, char *error, size_t size)
+{
+    const struct tl_impl *const *impls;
+    const struct tl_check *const *checks;
+    struct cell_value given[CELL_VALUES + 1];
+    size_t ni = registry_impls(&impls), nc = registry_checks(&checks);
+    int one[1], allowed = place_allowed(topology, one, 1);
+    memset(plan, 0, sizeof *plan);
+    plan->seed = request->seed;
+    int e = check_names(request, error, size);
+    if (!e)
+        e = given_values(request, given, error, size);
+    if (e)
+        return e;
+    e = place_resolve(topology, "compact", allowed < CHECK_PUS ? allowed : CHECK_PUS, &plan->place);
+    if (e) {
+        snprintf(error, size, "%s", plan->place.reason);
+        return EINVAL;
+    }
+    plan->cases = calloc(ni * nc + 1, sizeof *plan->cases);
+    if (!plan->cases)
+        return ENOMEM;
+    for (size_t i = 0; i < ni; i++)
+        for (size_t j = 0; j < nc; j++)
+            if (selected(&request->impls, impls[i]->name) &&
+                selected(&request->checks, checks[j]->name))
+                check_case_make(impls[i], checks[j], given, (int)request->nsets,
+                                (unsigned)plan->place.ncpus, plan->seed, &plan->cases[plan->n++]);
+    qsort(plan->cases, plan->n, sizeof *plan->cases, by_group);
+    return 0;
+}
+
+void check_plan_free(struct check_plan *plan)
+{
+    free(plan->cases);
+}
+
+bool check_as_expected(const struct check_case *c)
+{
+    bool failed = c->status != TL_OK && c->status != TL_UNSUPPORTED;
+    switch (c->expect) {
+    case EXPECT_PROMISED:
+        return !failed;
+    case EXPECT_PASS:
+        return c->status == TL_OK;
+    case EXPECT_FAIL:
+        return failed || c->refused[0];
+    case EXPECT_UNSUPPORTED:
+        return c->status == TL_UNSUPPORTED;
+    default:
+        return true;
+    }
+}

@@ -1,0 +1,66 @@
+/*
+ * check_plan.h - implementations x properties -> what to check. Pure: no process, no file.
+ */
+#ifndef HARNESS_CHECK_PLAN_H
+#define HARNESS_CHECK_PLAN_H
+
+#include "cell.h"
+#include "check.h"
+#include "cli.h"
+
+/* How a check of one implementation is to end; see expect.h. */
+enum check_expect {
+    EXPECT_PROMISED, /* nothing is known of it: what is supported has to pass */
+    EXPECT_PASS,     /* and be supported */
+    EXPECT_FAIL,     /* or crash, or hang */
+    EXPECT_UNSUPPORTED,
+    EXPECT_ANY /* depends on the machine */
+};
+
+/* One check of one implementation, and, once it was run, how it ended. */
+struct check_case {
+    const struct tl_check *check;
+    const struct tl_impl *impl;
+    const struct tl_mutant *mutant; /* NULL: sound */
+    struct cell_value params[CELL_VALUES];
+    int nparams;
+    char refused[256]; /* not "": unsupported, known without running it, and why */
+    uint64_t seed;
+    uint64_t deadline_ns;
+    enum check_expect expect;
+    const char *expect_why; /* NULL: none was given */
+
+    bool done;
+    enum tl_status status;
+    char reason[CELL_REASON];
+    char signal[16];
+    uint64_t wall_ns;
+};
+
+struct check_plan {
+    struct check_case *cases; /* by implementation, group and name */
+    size_t n;
+    struct place place; /* of all of them */
+    uint64_t seed;
+};
+
+/* The case of one check: parameters (defaults, then the check's own, then `given`), refusal. given:
+ * what the caller fixes, ngiven of them; a name that the implementation lacks is left out. */
+void check_case_make(const struct tl_impl *impl, const struct tl_check *check,
+                     const struct cell_value *given, int ngiven, unsigned pus, uint64_t seed,
+                     struct check_case *c);
+
+/* Makes the plan of `threadlab check`; check_plan_free frees it. Returns 0; EINVAL with one line in
+ * error (unknown name, value that no implementation knows); ENOMEM. */
+int check_plan_make(const struct request *request, const struct place_topology *topology,
+                    struct check_plan *plan, char *error, size_t size);
+void check_plan_free(struct check_plan *plan);
+
+/* The implementation runs no two threads at once: the control, which must fail. */
+bool check_is_control(const struct tl_impl *impl);
+
+/* It ended as it is expected to: a sound one passes, or as the file of expectations has it; the
+ * control fails what needs concurrency. */
+bool check_as_expected(const struct check_case *c);
+
+#endif
