@@ -31,8 +31,10 @@ enum {
     OPT_RESUME,
     OPT_TOPOLOGY,
     OPT_DRY_RUN,
+    OPT_NO_CHECKS,
     OPT_JSON,
     OPT_JUNIT,
+    OPT_EXPECT,
     OPT_MUTANT,
     OPT_DEADLINE,
     OPT_JOBS
@@ -57,8 +59,12 @@ static const struct argp_option options[] = {
     {"plugin", OPT_PLUGIN, "FILE.so", 0, "load implementations and benchmarks from outside", 3},
     {"topology", OPT_TOPOLOGY, "TOPOLOGY", 0,
      "with --dry-run and list: plan for synthetic:DESCRIPTION or an hwloc XML file", 3},
+    {"no-checks", OPT_NO_CHECKS, NULL, 0,
+     "do not check first what the numbers rest on; they are recorded as unchecked", 3},
     {"dry-run", OPT_DRY_RUN, NULL, 0, "print the plan and run nothing", 3},
     {"junit", OPT_JUNIT, "FILE", 0, "check: write the verdicts as JUnit XML, too", 4},
+    {"expect", OPT_EXPECT, "DIR", 0,
+     "check: the verdicts that are expected, DIR/IMPL/conformance.expected", 4},
     {"jobs", OPT_JOBS, "N", 0, "check: so many at a time (default: two for each PU)", 4},
     {"deadline", OPT_DEADLINE, "TIME", 0, "check: of each one, instead of its own", 4},
     {"mutant", OPT_MUTANT, "NAME", 0, "check: put this fault in (see `threadlab list mutants`)", 4},
@@ -156,27 +162,43 @@ static void verb(struct request *r, const char *word)
     static const struct {
         const char *name;
         enum cli_verb verb;
-    } verbs[] = {
-        {"list", CLI_LIST_THINGS}, {"run", CLI_RUN}, {"check", CLI_CHECK}, {"env", CLI_ENV}};
+    } verbs[] = {{"list", CLI_LIST_THINGS},
+                 {"run", CLI_RUN},
+                 {"check", CLI_CHECK},
+                 {"mutants", CLI_MUTANTS},
+                 {"env", CLI_ENV}};
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
         if (strcmp(verbs[i].name, word) == 0) {
             r->verb = verbs[i].verb;
             return;
         }
-    cli_die("no verb '%s'; verbs are list, run, check and env (see threadlab --help)", word);
+    cli_die("no verb '%s'; verbs are list, run, check, mutants and env (see threadlab --help)",
+            word);
 }
 
 /* Verbs that an option belongs to; who is not listed here belongs to all. */
-enum { OF_RUN = 1, OF_CHECK = 2 };
+enum { OF_RUN = 1, OF_CHECK = 2, OF_MUTANTS = 4 };
 static const struct {
     int key, verbs;
 } belongs[] = {
-    {OPT_IMPL, OF_RUN | OF_CHECK}, {OPT_SET, OF_RUN | OF_CHECK}, {OPT_SEED, OF_RUN | OF_CHECK},
-    {OPT_BENCH, OF_RUN},           {OPT_PLACE, OF_RUN},          {OPT_EVENTS, OF_RUN},
-    {OPT_ROUNDS, OF_RUN},          {OPT_BUDGET, OF_RUN},         {OPT_OUT, OF_RUN | OF_CHECK},
-    {OPT_PRESET, OF_RUN},          {OPT_RESUME, OF_RUN},         {OPT_DRY_RUN, OF_RUN},
-    {OPT_JUNIT, OF_CHECK},         {OPT_MUTANT, OF_CHECK},       {OPT_DEADLINE, OF_CHECK},
-    {OPT_JOBS, OF_CHECK},
+    {OPT_IMPL, OF_RUN | OF_CHECK},
+    {OPT_SET, OF_RUN | OF_CHECK},
+    {OPT_SEED, OF_RUN | OF_CHECK | OF_MUTANTS},
+    {OPT_BENCH, OF_RUN},
+    {OPT_PLACE, OF_RUN},
+    {OPT_EVENTS, OF_RUN},
+    {OPT_ROUNDS, OF_RUN},
+    {OPT_BUDGET, OF_RUN},
+    {OPT_OUT, OF_RUN | OF_CHECK},
+    {OPT_PRESET, OF_RUN},
+    {OPT_RESUME, OF_RUN},
+    {OPT_DRY_RUN, OF_RUN},
+    {OPT_NO_CHECKS, OF_RUN},
+    {OPT_JUNIT, OF_CHECK},
+    {OPT_EXPECT, OF_CHECK},
+    {OPT_MUTANT, OF_CHECK},
+    {OPT_DEADLINE, OF_CHECK},
+    {OPT_JOBS, OF_CHECK | OF_MUTANTS},
 };
 
 #define BELONGS (sizeof belongs / sizeof *belongs)
@@ -189,13 +211,28 @@ struct parse {
 /* Options may stand before the verb: looked at when all is read. */
 static void check_belonging(const struct parse *p)
 {
-    int verb = p->request->verb == CLI_RUN ? OF_RUN : p->request->verb == CLI_CHECK ? OF_CHECK : 0;
-    for (size_t i = 0; i < BELONGS; i++)
-        if (p->used[i] && !(belongs[i].verbs & verb))
-            cli_die("--%s belongs to the verb%s", option_name(belongs[i].key),
-                    belongs[i].verbs == OF_RUN     ? " run"
-                    : belongs[i].verbs == OF_CHECK ? " check"
-                                                   : "s run and check");
+    static const struct {
+        enum cli_verb verb;
+        int bit;
+        const char *name;
+    } verbs[] = {{CLI_RUN, OF_RUN, "run"},
+                 {CLI_CHECK, OF_CHECK, "check"},
+                 {CLI_MUTANTS, OF_MUTANTS, "mutants"}};
+    size_t n = sizeof verbs / sizeof *verbs;
+    int own = 0;
+    for (size_t i = 0; i < n; i++)
+        own |= p->request->verb == verbs[i].verb ? verbs[i].bit : 0;
+    for (size_t i = 0; i < BELONGS; i++) {
+        char where[64] = "";
+        if (!p->used[i] || (belongs[i].verbs & own))
+            continue;
+        for (size_t v = 0; v < n; v++)
+            if (belongs[i].verbs & verbs[v].bit) {
+                strcat(where, where[0] ? " or " : "");
+                strcat(where, verbs[v].name);
+            }
+        cli_die("--%s belongs to the verb %s", option_name(belongs[i].key), where);
+    }
 }
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
@@ -246,8 +283,14 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
     case OPT_DRY_RUN:
         r->dry_run = true;
         return 0;
+    case OPT_NO_CHECKS:
+        r->no_checks = true;
+        return 0;
     case OPT_JSON:
         r->json = true;
+        return 0;
+    case OPT_EXPECT:
+        r->expect = arg;
         return 0;
     case OPT_JUNIT:
         r->junit = arg;
@@ -273,13 +316,13 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
             verb(r, arg);
         else if (state->arg_num == 1 && r->verb == CLI_LIST_THINGS)
             r->what = arg;
-        else if (r->verb == CLI_CHECK)
+        else if (r->verb == CLI_CHECK || r->verb == CLI_MUTANTS)
             append(&r->checks, "check", arg);
         else
             cli_die("unexpected argument '%s' (see threadlab --help)", arg);
         return 0;
     case ARGP_KEY_NO_ARGS:
-        cli_die("a verb is missing: list, run, check or env (see threadlab --help)");
+        cli_die("a verb is missing: list, run, check, mutants or env (see threadlab --help)");
     case ARGP_KEY_END:
         check_belonging(p);
         if (r->topology && r->verb == CLI_RUN && !r->dry_run)
@@ -301,6 +344,7 @@ void cli_parse(int argc, char **argv, struct request *request)
         "  list [impls|benches|checks|mutants|places|events|topology]   what there is\n"
         "  run                  measure, record, summarise\n"
         "  check [PROPERTY...]  which promises are kept: TAP on standard output\n"
+        "  mutants [MUTANT...]  can the checks fail? the kill matrix\n"
         "  env                  what a number depends on here\n"
         "\n"
         "Exit status: 0 done; 1 a cell failed or crashed, a promise is broken; 2 bad input or the "

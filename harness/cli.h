@@ -13,7 +13,7 @@
 
 #define CLI_LIST 64 /* entries of one repeatable option */
 
-enum cli_verb { CLI_LIST_THINGS, CLI_RUN, CLI_CHECK, CLI_ENV, CLI_CELL_PROCESS };
+enum cli_verb { CLI_LIST_THINGS, CLI_RUN, CLI_CHECK, CLI_MUTANTS, CLI_ENV, CLI_CELL_PROCESS };
 enum cli_preset { PRESET_QUICK, PRESET_STANDARD, PRESET_FULL };
 
 struct cli_list {
@@ -31,7 +31,7 @@ struct request {
     const char *what; /* list WHAT; NULL: an overview */
     bool json;
     struct cli_list impls, benches; /* globs; empty: all */
-    struct cli_list checks;         /* globs of properties; empty: all */
+    struct cli_list checks;         /* globs of properties (mutants: of mutants); empty: all */
     struct cli_list places;         /* policies; empty: each benchmark's own */
     struct cli_list events;         /* empty: the defaults */
     struct cli_list plugins;
@@ -46,6 +46,8 @@ struct request {
     const char *resume;   /* NULL: a new run */
     const char *topology; /* NULL: this machine */
     bool dry_run;
+    bool no_checks;       /* run: without checking what the numbers rest on */
+    const char *expect;   /* NULL: no file of expected verdicts is read */
     const char *junit;    /* NULL: no JUnit file */
     const char *mutant;   /* NULL: implementations as they are */
     uint64_t deadline_ns; /* of one check; 0: its own */

@@ -23,6 +23,8 @@ int main(int argc, char **argv)
         return verb_env(&request);
     case CLI_CHECK:
         return verb_check(&request);
+    case CLI_MUTANTS:
+        return verb_mutants(&request);
     default:
         return verb_run(&request);
     }

@@ -3,6 +3,7 @@
  * JSON for the terminal is record_print.c.
  */
 #include "record.h"
+#include "ops.h"
 #include "record_json.h"
 #include "registry.h"
 
@@ -65,8 +66,15 @@ fail:
     return NULL;
 }
 
-/* Takes the reference to `line`. */
-static int write_line(struct record *r, json_t *line)
+struct record *record_stdout(void)
+{
+    struct record *r = calloc(1, sizeof *r);
+    if (r)
+        r->fd = STDOUT_FILENO;
+    return r;
+}
+
+int record_write(struct record *r, json_t *line)
 {
     char *text =
         line ? json_dumps(line, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(9)) : NULL;
@@ -84,7 +92,7 @@ static int write_line(struct record *r, json_t *line)
             e = w == 0 ? EIO : errno;
     }
     free(text);
-    if (e && ftruncate(r->fd, r->whole) == 0)
+    if (e && r->fd != STDOUT_FILENO && ftruncate(r->fd, r->whole) == 0)
         lseek(r->fd, r->whole, SEEK_SET);
     if (!e)
         r->whole += (off_t)n;
@@ -251,12 +259,10 @@ json_t *json_bench(const struct tl_bench *b)
 
 json_t *json_impl(const struct tl_impl *impl)
 {
-    static const char *const names[] = {"concurrent",   "parallel",   "preemptive",
-                                        "blocks-alone", "one-to-one", "yield-is-fifo"};
     json_t *o = json_object(), *traits = json_array();
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    for (unsigned i = 0; ops_trait_name(i); i++)
         if (impl->traits & (1u << i))
-            json_array_append_new(traits, json_string(names[i]));
+            json_array_append_new(traits, json_string(ops_trait_name(i)));
     json_object_set_new(o, "model", json_string(impl->model));
     json_object_set_new(o, "summary", json_string(impl->summary));
     json_object_set_new(o, "traits", traits);
@@ -279,10 +285,10 @@ int record_header(struct record *r, const struct record_run *run, const struct r
     json_object_set_new(o, "host", json_string(run->host));
     json_object_set_new(o, "started", json_time(run->started_unix_ns));
     json_object_set_new(o, "started_unix_ns", json_u64(run->started_unix_ns));
-    json_object_set_new(o, "preset", json_string(cli_preset_name(q->preset)));
-    json_object_set_new(o, "seed", json_u64(plan->seed));
-    json_object_set_new(o, "rounds", json_integer(plan->rounds));
-    json_object_set_new(o, "budget_ns", json_u64(plan->budget_ns));
+    json_object_set_new(o, "preset", plan ? json_string(cli_preset_name(q->preset)) : json_null());
+    json_object_set_new(o, "seed", json_u64(q->seed));
+    json_object_set_new(o, "rounds", json_integer(plan ? plan->rounds : 1));
+    json_object_set_new(o, "budget_ns", json_u64(plan ? plan->budget_ns : 0));
     json_object_set_new(o, "request", request_json(q));
     json_object_set_new(o, "build", build_json(run->env));
     json_t *environment = json_env(run->env, unknown);
@@ -302,9 +308,10 @@ int record_header(struct record *r, const struct record_run *run, const struct r
         o, "cpus",
         json_pack("{s:o}", "allowed", json_ints(cpus, ncpus < PLACE_MAX ? ncpus : PLACE_MAX)));
     json_object_set_new(o, "planned",
-                        json_pack("{s:I, s:I}", "cells", (json_int_t)plan->n, "records",
-                                  (json_int_t)plan->n * plan->rounds));
-    for (size_t i = 0; i < plan->n; i++) {
+                        json_pack("{s:I, s:I}", "cells", (json_int_t)(plan ? plan->n : 0),
+                                  "records",
+                                  (json_int_t)(plan ? plan->n * (size_t)plan->rounds : 0)));
+    for (size_t i = 0; plan && i < plan->n; i++) {
         const struct tl_bench *b = registry_bench(plan->cells[i].bench);
         const struct tl_impl *impl = registry_impl(plan->cells[i].impl);
         if (b && !json_object_get(benches, b->name))
@@ -312,9 +319,15 @@ int record_header(struct record *r, const struct record_run *run, const struct r
         if (impl && !json_object_get(impls, impl->name))
             json_object_set_new(impls, impl->name, json_impl(impl));
     }
+    for (size_t i = 0; run->checks && i < run->checks->n; i++) {
+        const struct tl_impl *impl = run->checks->cases[i].impl;
+        if (!json_object_get(impls, impl->name))
+            json_object_set_new(impls, impl->name, json_impl(impl));
+    }
     json_object_set_new(o, "benches", benches);
     json_object_set_new(o, "impls", impls);
-    return write_line(r, o);
+    json_object_set_new(o, "checks", json_checks(run->checks));
+    return record_write(r, o);
 }
 
 /* ---- sample --------------------------------------------------------------------------------- */
@@ -471,6 +484,21 @@ static void add_measured(json_t *o, const struct cell_result *t)
     json_object_set_new(o, "counts", counts);
 }
 
+static void add_name(const char *property, void *array)
+{
+    json_array_append_new(array, json_string(property));
+}
+
+/* Properties that the number rests on and that do not hold; null where nothing was checked. */
+static json_t *unsafe_json(const struct record_sample *s)
+{
+    if (!s->gate)
+        return json_null();
+    json_t *array = json_array();
+    check_gate_unsafe(s->gate, s->spec, add_name, array);
+    return array;
+}
+
 int record_sample(struct record *r, const struct record_run *run, const struct record_sample *s)
 {
     const struct cell_spec *c = s->spec;
@@ -502,6 +530,7 @@ int record_sample(struct record *r, const struct record_run *run, const struct r
     for (int i = 0; j && i < j->n; i++)
         json_array_append_new(distrust, json_string(j->reasons[i]));
     json_object_set_new(o, "distrust", distrust);
+    json_object_set_new(o, "unsafe", unsafe_json(s));
     add_measured(o, t);
     json_object_set_new(o, "expect", expect_json(j));
     json_object_set_new(o, "usage", t && t->usage_known ? usage_json(&t->usage) : json_null());
@@ -512,7 +541,7 @@ int record_sample(struct record *r, const struct record_run *run, const struct r
         j ? json_pack("{s:o, s:I}", "ratio", json_number(j->linearity), "n", (json_int_t)t->n)
           : json_null());
     json_object_set_new(o, "phases", t ? phases_json(s) : json_null());
-    return write_line(r, o);
+    return record_write(r, o);
 }
 
 /* ---- resume, end ---------------------------------------------------------------------------- */
@@ -521,35 +550,37 @@ int record_resumed(struct record *r, const struct record_run *run, size_t record
 {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    return write_line(r, json_pack("{s:s, s:s, s:o, s:I}", "type", "resume", "run", run->id, "at",
-                                   json_time((uint64_t)now.tv_sec * 1000000000u), "records_before",
-                                   (json_int_t)records_before));
+    return record_write(r, json_pack("{s:s, s:s, s:o, s:I}", "type", "resume", "run", run->id, "at",
+                                     json_time((uint64_t)now.tv_sec * 1000000000u),
+                                     "records_before", (json_int_t)records_before));
 }
 
 json_t *json_by_status(const struct tally *t)
 {
     json_t *o = json_object();
     for (int s = TL_OK; s <= TL_TIMEOUT; s++)
-        json_object_set_new(o, cell_status_name((enum tl_status)s), json_u64(t->by_status[s]));
+        json_object_set_new(o, cell_status_name((enum tl_status)s),
+                            json_u64(t ? t->by_status[s] : 0));
     return o;
 }
 
 int record_end(struct record *r, const struct record_run *run, const struct tally *t,
                uint64_t wall_ns, uint64_t timed_ns, const char *why_incomplete)
 {
-    double share = wall_ns ? 1 - (double)timed_ns / (double)wall_ns : (double)NAN;
+    double share = t && wall_ns ? 1 - (double)timed_ns / (double)wall_ns : (double)NAN;
     json_t *o = json_object();
     json_object_set_new(o, "type", json_string("end"));
     json_object_set_new(o, "run", json_string(run->id));
-    json_object_set_new(o, "records", json_u64(t->records));
+    json_object_set_new(o, "records", json_u64(t ? t->records : 0));
     json_object_set_new(o, "by_status", json_by_status(t));
-    json_object_set_new(o, "untrusted", json_u64(t->untrusted));
+    json_object_set_new(o, "untrusted", json_u64(t ? t->untrusted : 0));
+    json_object_set_new(o, "verdicts", json_verdicts(run->checks));
     json_object_set_new(o, "wall_ns", json_u64(wall_ns));
     json_object_set_new(o, "timed_ns", json_u64(timed_ns));
     json_object_set_new(o, "harness_share", json_number(share));
     json_object_set_new(o, "complete", json_boolean(!why_incomplete));
     json_object_set_new(o, "reason", json_text(why_incomplete));
-    return write_line(r, o);
+    return record_write(r, o);
 }
 
 int record_finish(struct record *r)

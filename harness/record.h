@@ -9,6 +9,7 @@
 #define HARNESS_RECORD_H
 
 #include "cell.h"
+#include "check_gate.h"
 #include "cli.h"
 #include "env.h"
 #include "judge.h"
@@ -29,7 +30,18 @@ struct record_run {
         char event[PMU_NAME_SIZE], reason[PMU_REASON_SIZE];
     } events[PMU_MAX_EVENTS];
     int nevents;
+    const struct check_plan *checks; /* NULL: none were made */
 };
+
+/* Names a new run: id, host, started. */
+void record_name(struct record_run *run);
+/* A seed where the user gave none: 32 bits, easy to type. */
+uint64_t record_random_seed(void);
+/* record_create of `out`, or of its default below results/ when that is NULL. */
+struct record *record_start(const struct record_run *run, const char *out, char *error,
+                            size_t size);
+/* A record that goes to standard output. NULL: out of memory. */
+struct record *record_stdout(void);
 
 /* One process, as it goes into a sample record. */
 struct record_sample {
@@ -42,6 +54,7 @@ struct record_sample {
     const struct cell_result *counted; /* NULL: no counting pass, see count_reason */
     const char *count_reason;
     const struct judgement *judgement; /* NULL unless the status is TL_OK */
+    const struct check_gate *gate;     /* NULL: nothing was checked */
 };
 
 /* Creates PATH.tmp and the folders above it. Returns NULL with one line in error: PATH or PATH.tmp
@@ -60,11 +73,14 @@ int record_replay(struct record *record, struct tally *tally, char *error, size_
 
 /* Each writes one line. Returns 0 or the error of write(2); the file then ends with the last whole
  * line that came before. */
+/* plan: NULL where only checks are made. */
 int record_header(struct record *record, const struct record_run *run,
                   const struct request *request, const struct plan *plan);
 int record_sample(struct record *record, const struct record_run *run,
                   const struct record_sample *sample);
+int record_check(struct record *record, const struct record_run *run, const struct check_case *c);
 int record_resumed(struct record *record, const struct record_run *run, size_t records_before);
+/* tally: NULL where only checks were made. */
 int record_end(struct record *record, const struct record_run *run, const struct tally *tally,
                uint64_t wall_ns, uint64_t timed_ns, const char *why_incomplete);
 

@@ -9,9 +9,10 @@
 
 #define RECORD_SCHEMA "threadlab"
 #define RECORD_MAJOR 1 /* a reader refuses another */
-#define RECORD_MINOR 0 /* fields were added: a reader ignores what it does not know */
+#define RECORD_MINOR 1 /* fields were added: a reader ignores what it does not know */
 
-/* Invariant: the file holds whole lines in [0, whole) and nothing behind. */
+/* Invariant: the file holds whole lines in [0, whole) and nothing behind. (Standard output: fd 1,
+ * which nothing is cut back in.) */
 struct record {
     int fd;
     off_t whole;
@@ -30,6 +31,12 @@ json_t *json_time(uint64_t unix_ns);
 json_t *json_env(const struct env *env, json_t *unknown);
 json_t *json_bench(const struct tl_bench *bench);
 json_t *json_impl(const struct tl_impl *impl);
+json_t *json_check(const struct tl_check *check);
+json_t *json_checks(const struct check_plan *plan);   /* those of the plan, by name */
+json_t *json_verdicts(const struct check_plan *plan); /* how many of each status */
 json_t *json_by_status(const struct tally *tally);
+
+/* Writes one line and takes the reference to it. Returns 0 or the error of write(2). */
+int record_write(struct record *record, json_t *line);
 
 #endif

@@ -90,7 +90,8 @@ static void cell_text(const struct tally *t, size_t cell, char *text, size_t siz
     } else {
         char number[24];
         time_text(stats_median(values, n), number, sizeof number);
-        snprintf(text, size, "%s%s", number, doubt ? "?" : "");
+        bool unsafe = t->gate && check_gate_unsafe(t->gate, &t->plan->cells[cell], NULL, NULL);
+        snprintf(text, size, "%s%s%s", number, doubt ? "?" : "", unsafe ? "!" : "");
     }
 }
 
@@ -202,6 +203,22 @@ static void print_bench(const struct tally *t, size_t first, size_t last)
     }
 }
 
+/* Whose numbers rest on promises that are not kept. */
+static void print_unsafe(const struct tally *t)
+{
+    const struct check_plan *checks = t->gate ? &t->gate->plan : NULL;
+    bool title = false;
+    for (size_t i = 0; checks && i < checks->n; i++) {
+        const struct check_case *c = &checks->cases[i];
+        if (c->status == TL_OK || c->status == TL_UNSUPPORTED)
+            continue;
+        if (!title)
+            puts("\nUnsafe (!): the number rests on a promise that is not kept:");
+        title = true;
+        printf("  %s fails %s\n", c->impl->name, c->check->name);
+    }
+}
+
 static void print_reasons(const struct tally *t)
 {
     bool title = false;
@@ -228,6 +245,7 @@ void tally_print(const struct tally *t)
                 break;
         print_bench(t, first, last);
     }
+    print_unsafe(t);
     print_reasons(t);
     printf("\n%zu records:", t->records);
     for (int s = TL_OK; s <= TL_TIMEOUT; s++)

@@ -5,6 +5,7 @@
 #ifndef HARNESS_TALLY_H
 #define HARNESS_TALLY_H
 
+#include "check_gate.h"
 #include "plan.h"
 
 struct tally_entry {
@@ -20,6 +21,7 @@ struct tally {
     struct tally_entry *entries; /* cell * rounds + round */
     size_t by_status[6];
     size_t records, untrusted;
+    const struct check_gate *gate; /* NULL: nothing was checked */
 };
 
 int tally_init(struct tally *tally, const struct plan *plan); /* 0 or ENOMEM */

@@ -8,6 +8,8 @@
  * enough that a small selection does not take the whole budget.
  */
 #include "cell.h"
+#include "check_exec.h"
+#include "check_gate.h"
 #include "clock.h"
 #include "env.h"
 #include "judge.h"
@@ -26,7 +28,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -49,6 +50,9 @@ struct session {
     struct record_run run;
     struct clock_info clock;
     struct env env;
+    struct check_gate gate;
+    bool checked; /* gate has its verdicts */
+    int stopped;  /* signal that came while checking */
     struct cell_runner *runner;
     struct pmu_code codes[PMU_MAX_EVENTS]; /* of run.events */
     struct cell_result *timed;             /* copy of the page: the counting pass reuses it */
@@ -66,27 +70,6 @@ static uint64_t now_ns(void)
 }
 
 /* ---- before the first cell ------------------------------------------------------------------- */
-
-static void name_run(struct record_run *run)
-{
-    struct timespec now;
-    struct tm tm;
-    unsigned noise = 0;
-    char stamp[24];
-    clock_gettime(CLOCK_REALTIME, &now);
-    gmtime_r(&now.tv_sec, &tm);
-    strftime(stamp, sizeof stamp, "%Y%m%dT%H%M%SZ", &tm);
-    if (getrandom(&noise, sizeof noise, 0) != (ssize_t)sizeof noise)
-        noise = (unsigned)getpid() ^ (unsigned)now.tv_nsec;
-    snprintf(run->id, sizeof run->id, "%s-%04x", stamp, noise & 0xffff);
-    run->started_unix_ns = (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
-    if (gethostname(run->host, sizeof run->host) || !run->host[0])
-        snprintf(run->host, sizeof run->host, "unknown-host");
-    run->host[sizeof run->host - 1] = '\0';
-    for (char *p = run->host; *p; p++)
-        if (*p == '/' || *p <= ' ')
-            *p = '-';
-}
 
 static void choose_events(struct session *s)
 {
@@ -148,14 +131,8 @@ static void print_plan(const struct session *s)
 
 static void open_record(struct session *s)
 {
-    char error[512], path[512];
-    const char *name = s->request->out;
-    if (!name) {
-        snprintf(path, sizeof path, "results/%s/%s/%s.%s.jsonl", s->run.host, s->run.id,
-                 s->run.host, s->run.id);
-        name = path;
-    }
-    s->record = record_create(name, error, sizeof error);
+    char error[512];
+    s->record = record_start(&s->run, s->request->out, error, sizeof error);
     if (!s->record)
         cli_die("%s", error);
 }
@@ -224,6 +201,7 @@ static int do_cell(struct session *s, size_t index, int round, size_t position,
                                    .round = round,
                                    .position = position,
                                    .outcome = &outcome,
+                                   .gate = s->checked ? &s->gate : NULL,
                                    .count_reason = "the cell was not run"};
     uint64_t start = now_ns(), target = 0;
 
@@ -315,7 +293,7 @@ static int do_rounds(struct session *s)
 static int finish(struct session *s, int e)
 {
     uint64_t wall = now_ns() - s->started_ns;
-    int signal_number = cell_interrupted(s->runner);
+    int signal_number = s->stopped ? s->stopped : cell_interrupted(s->runner);
     char why[64] = "";
     if (e == EINTR)
         snprintf(why, sizeof why, "interrupted by SIG%s", sigabbrev_np(signal_number));
@@ -355,14 +333,30 @@ static int finish(struct session *s, int e)
     return by[TL_FAILED] + by[TL_CRASHED] + by[TL_TIMEOUT] ? 1 : 0;
 }
 
-static void seed(struct request *request)
+/* ---- before the first cell: what the numbers rest on -------------------------------------------
+ */
+
+static void note_unsafe(const struct check_case *c, void *arg)
 {
-    uint32_t value;
-    if (request->seed_given)
-        return;
-    if (getrandom(&value, sizeof value, 0) != (ssize_t)sizeof value)
-        value = (uint32_t)time(NULL);
-    request->seed = value;
+    (void)arg;
+    if (c->status != TL_OK && c->status != TL_UNSUPPORTED)
+        fprintf(stderr, "unsafe: %s fails %s: %s\n", c->impl->name, c->check->name, c->reason);
+}
+
+/* Returns 0, EINTR, or the error of starting processes or of the record. */
+static int check_promises(struct session *s)
+{
+    struct check_plan *checks = &s->gate.plan;
+    int stopped = 0, e = 0;
+    fprintf(stderr, "checking %zu promises that the numbers rest on\n", checks->n);
+    e = check_exec(checks->cases, checks->n, &checks->place, (unsigned)checks->place.ncpus * 2,
+                   &s->request->plugins, note_unsafe, NULL, &stopped);
+    for (size_t i = 0; !e && i < checks->n; i++)
+        e = record_check(s->record, &s->run, &checks->cases[i]);
+    s->tally.gate = &s->gate;
+    s->checked = !e;
+    s->stopped = stopped;
+    return e;
 }
 
 int verb_run(struct request *request)
@@ -383,7 +377,8 @@ int verb_run(struct request *request)
             if (registry_load(request->plugins.items[i], error, sizeof error))
                 cli_die("%s", error);
     }
-    seed(request);
+    if (!request->seed_given)
+        request->seed = record_random_seed();
     struct place_topology *topology = place_open(request->topology, error, sizeof error);
     if (!topology)
         cli_die("%s", error);
@@ -394,7 +389,7 @@ int verb_run(struct request *request)
     }
 
     if (!s.record) {
-        name_run(&s.run);
+        record_name(&s.run);
         choose_events(&s);
     }
     for (int i = 0; i < s.run.nevents; i++)
@@ -406,6 +401,10 @@ int verb_run(struct request *request)
     s.timed = malloc(sizeof *s.timed);
     if (!s.timed)
         cli_die("out of memory");
+    if (!request->no_checks && check_gate_make(&s.plan, topology, &s.gate))
+        cli_die("out of memory");
+    if (!request->no_checks)
+        s.run.checks = &s.gate.plan;
     s.run.env = &s.env;
     s.run.clock = &s.clock;
     s.run.topology = topology;
@@ -427,11 +426,15 @@ int verb_run(struct request *request)
     fprintf(stderr, "%zu cells (%zu can run here) x %d rounds, seed %llu -> %s\n", s.plan.n,
             runnable(&s.plan), s.plan.rounds, (unsigned long long)s.plan.seed,
             record_path(s.record));
+    if (!request->no_checks)
+        e = check_promises(&s);
     s.started_ns = now_ns();
-    e = do_rounds(&s);
+    if (!e)
+        e = do_rounds(&s);
     int status = finish(&s, e);
     record_close(s.record);
     tally_free(&s.tally);
+    check_plan_free(&s.gate.plan);
     plan_free(&s.plan);
     env_free(&s.env);
     place_close(topology);
