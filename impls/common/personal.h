@@ -55,6 +55,10 @@ void personal_init(struct personal *(*self)(void), void (*end)(void *value), boo
 /* Fresh; the name is the creator's (as the kernel copies comm), NULL: none. */
 void personal_start(struct personal *p, const struct personal *creator);
 
+/* For tl_info_ops, both ERANGE: more than 15 characters; size below 16. The caller guards p. */
+int personal_set_name(struct personal *p, const char *name);
+int personal_get_name(const struct personal *p, char *name, size_t size);
+
 /* Runs the cleanup handlers and the destructors, and frees. From then on no request is acted on. */
 void personal_finish(struct personal *p);
 
