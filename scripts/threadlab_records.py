@@ -4,7 +4,7 @@ A record is a file of JSON Lines that `threadlab run` writes (results/README.md 
 results/schema/threadlab-1.schema.json defines it). Everything that reads results does it with:
 
     for run in threadlab_records.read([path, ...]):
-        run.header, run.samples, run.end, run.warnings
+        run.header, run.checks, run.samples, run.end, run.warnings
 
 read() accepts what happens to files in practice: plain or gzip, several runs joined by `cat`,
 a last line that was cut off, the same file given twice, a damaged sample: what had to be left out
@@ -247,6 +247,7 @@ class Run:
         self.header = header
         self.sources = [source]
         self.samples = []  # sorted by round and position
+        self.checks = []  # in the order of the record; one for each key
         self.resumes = []
         self.end = None  # None: the record is partial
         self.warnings = []
@@ -266,6 +267,8 @@ class Run:
         """None, or one line: why something of what was planned is not here."""
         planned, got = self.header["planned"]["records"], len(self.samples)
         share = f"{got} of {planned} planned records"
+        if not planned:
+            share = f"{len(self.checks)} checks"
         if self.end is None:
             return f"the run has not ended, or was killed: {share}"
         if not self.end["complete"]:
@@ -303,6 +306,15 @@ class Run:
                     f"{where}: a second, different record of `{line['key']}` "
                     f"in round {line['round']:g}"
                 )
+        elif kind == "check":
+            # A resumed run checks again: what it found last is what its numbers rest on.
+            known = [c for c in self.checks if c["key"] == line["key"]]
+            if known and known[0] == line:
+                self._warn_once("given more than once: what is the same was counted once")
+            elif known:
+                self.checks[self.checks.index(known[0])] = line
+            else:
+                self.checks.append(line)
         elif kind == "resume":
             if line not in self.resumes:
                 self.resumes.append(line)
@@ -335,7 +347,7 @@ _decoder = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite)
 
 # Where a line begins that was written after one that was cut off (`cat` of a partial file and
 # another, or a run that went on after a crash).
-_LINE_START = re.compile(r'\{"type":\s?"(?:run|sample|resume|end)"')
+_LINE_START = re.compile(r'\{"type":\s?"(?:run|check|sample|resume|end)"')
 
 
 def _parse(text):
@@ -430,11 +442,11 @@ def _read_file(path, runs):
             _check_header(line, where)
         elif not runs:
             raise RecordError(f"{where}: not a threadlab record: it does not begin with `run`")
-        if kind not in ("run", "sample", "resume", "end"):
+        if kind not in ("run", "check", "sample", "resume", "end"):
             warnings.append(f"line {number}: unknown type {_shown(kind)}; ignored")
             continue
         wrong = schema().error(line)
-        if wrong is not None and kind == "sample":
+        if wrong is not None and kind in ("check", "sample"):
             malformed.append(f"line {number}: {wrong}")
             continue
         if wrong is not None:
@@ -452,7 +464,7 @@ def _read_file(path, runs):
             if str(path) not in runs[name].sources:
                 runs[name].sources.append(str(path))
     if malformed:
-        warnings.append(f"{len(malformed)} malformed samples left out, first {malformed[0]}")
+        warnings.append(f"{len(malformed)} malformed records left out, first {malformed[0]}")
     for name, count in strays.items():
         warnings.append(f"{count} lines of run {_shown(name)}, whose header is missing; left out")
     for run in here:
