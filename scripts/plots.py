@@ -147,9 +147,9 @@ def setting_text(cell, names):
 
 
 def series_name(cell, names):
-    """"green tls=full": the implementation and its own parameters, of those names."""
+    """"green tls=full": the implementation and its own parameters, of those names; "(unsafe)"."""
     parts = [f"{n}={summary.integer(v)}" for n, v in cell.params.items() if n in names]
-    return " ".join([machine_name(cell.impl), *parts])
+    return " ".join([machine_name(cell.impl), *parts, *(["(unsafe)"] if cell.unsafe else [])])
 
 
 def machine_name(impl):

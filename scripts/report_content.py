@@ -10,6 +10,7 @@ import pathlib
 import re
 
 import plots
+import report_checks
 import summary
 from report_render import (
     DAGGER, Bullets, Charts, Details, Facts, FileLink, Heading, Links, Sub, Table, Text,
@@ -19,6 +20,7 @@ from summary import integer, percent, quantity, significant
 BASELINE = "nptl"  # what the platform gives: the others are shown in proportion to it
 DASH = "\N{EN DASH}"
 TIMES = "\N{MULTIPLICATION SIGN}"
+UNSAFE = "!"  # the number rests on a promise that is not kept
 OPEN_ROWS = 12  # a longer table is folded
 
 # (what, benchmark, the axes' values to show where it has them)
@@ -107,7 +109,8 @@ def _duration(ns):
 
 
 def _marked(cell, unit):
-    return quantity(cell.value, unit) + (DAGGER if cell.untrusted else "")
+    return quantity(cell.value, unit) + (DAGGER if cell.untrusted else "") + (
+        UNSAFE if cell.unsafe else "")
 
 
 def _setting_words(setting):
@@ -144,14 +147,7 @@ def _head(content):
                 + _ranges(header["cpus"]["allowed"])),
         ("kernel", _fact(run, "kernel", "release", "version")),
         ("when", header["started"] + (f", for {_duration(run.end['wall_ns'])}" if run.end else "")),
-        ("plan", f"preset {header['preset']}, {_plural(len(content.cells), 'cell')}, "
-                 f"{_plural(header['rounds'], 'round')}, seed {header['seed']}"),
-        ("records", f"{len(run.samples)}: "
-                    + (", ".join(f"{n} {status}" for status, n in counts.items()) or "none")),
-        ("trust", f"{untrusted} of {ok} ok records failed a self-check" if ok
-         else "nothing to judge"),
-        ("harness share", percent(share) + " of the wall time outside timed windows"
-         if share is not None else "not known: the run did not end"),
+        *_asked(content, counts, ok, untrusted, share),
         ("clock", f"{header['clock']['source']}: a reading costs "
                   f"{quantity(header['clock']['cost_ns'])}, resolves "
                   f"{quantity(header['clock']['resolution_ns'])}"
@@ -163,6 +159,25 @@ def _head(content):
         blocks.append(Text(f"Resumed at {resume['at']} after {resume['records_before']} records.",
                            "note"))
     return blocks
+
+
+def _asked(content, counts, ok, untrusted, share):
+    """What was planned and what came of it."""
+    run, header = content.run, content.run.header
+    if header["preset"] is None:
+        return [("plan", f"{_plural(len(run.checks), 'check')}, seed {header['seed']}")]
+    return [
+        ("plan", f"preset {header['preset']}, {_plural(len(content.cells), 'cell')}, "
+                 f"{_plural(header['rounds'], 'round')}, seed {header['seed']}"),
+        ("records", f"{len(run.samples)}: "
+                    + (", ".join(f"{n} {status}" for status, n in counts.items()) or "none")),
+        ("trust", f"{untrusted} of {ok} ok records failed a self-check" if ok
+         else "nothing to judge"),
+        ("promises", f"{len(run.checks)} checked before measuring" if run.checks
+         else "not checked: no number is known to be safe"),
+        ("harness share", percent(share) + " of the wall time outside timed windows"
+         if share is not None else "not known: the run did not end"),
+    ]
 
 
 def _ranges(numbers):
@@ -192,8 +207,8 @@ def _preferred(cells, wanted):
 
 
 def _best(cells):
-    """The ok cell with the lowest value, or None."""
-    return min((c for c in cells if c.ok), key=lambda c: c.value, default=None)
+    """The ok cell with the lowest value, or None. An unsafe one only where no other is ok."""
+    return min((c for c in cells if c.ok), key=lambda c: (bool(c.unsafe), c.value), default=None)
 
 
 def _headline(content):
@@ -223,7 +238,9 @@ def _headline(content):
         caption="One op of each, the median of the processes"
                 + (f", and below it the ratio to {BASELINE} in this run" if has_base else "")
                 + ". Where an implementation has parameters, those of the fastest cell are shown."
-                + f" {DAGGER}: untrusted, see the benchmark.",
+                + f" {DAGGER}: untrusted, see the benchmark. {UNSAFE}: unsafe, the implementation "
+                  "does not keep a promise that the number rests on, and is left out of "
+                  "\"fastest\" where there is another.",
     )]
 
 
@@ -287,6 +304,8 @@ def _targets(content):
         verdict = "met" if met else "not met"
         if low < target.limit < high:
             verdict += ", not clearly"
+        if over.unsafe or under.unsafe:
+            met, verdict = False, "unsafe: " + ", ".join([*over.unsafe, *under.unsafe])
         values = (f"{quantity(over.value, content.unit(over.bench))} : "
                   f"{quantity(under.value, content.unit(under.bench))}")
         rows.append([
@@ -350,6 +369,7 @@ def _section(content, name):
     blocks += _percentiles(ok)
     blocks += _values(content, ok, about["unit"])
     blocks += _counters(ok)
+    blocks += _unsafe(ok)
     blocks += _distrust(ok)
     blocks += _problems(cells)
     return blocks
@@ -538,6 +558,19 @@ def _distrust(cells):
                     len(items) <= 4)]
 
 
+def _unsafe(cells):
+    groups = {}
+    for cell in cells:
+        if cell.unsafe:
+            groups.setdefault(tuple(cell.unsafe), {}).setdefault(plots.series_name(cell, []))
+    items = [f"{', '.join(names)}: rests on {', '.join(properties)}"
+             for properties, names in groups.items()]
+    if not items:
+        return []
+    return [Details(f"{UNSAFE} Unsafe: promises that are not kept", [Bullets(items)],
+                    len(items) <= 4)]
+
+
 def _problem_groups(cells):
     """[(status, reason, [keys], impls, benches, records)] of what is not ok, most cells first."""
     groups = {}
@@ -660,6 +693,9 @@ def blocks(run, href=None):
     names = [n for n in run.header["benches"] if n in content.by_bench]
     names += [n for n in content.by_bench if n not in names]
     found = _head(content)
+    found += report_checks.blocks(run, content.impls)
+    if not run.header["benches"] and run.checks:
+        return found + _machine(content) + _method(content, record, href)
     found.append(Heading(2, "What each costs", "costs"))
     found += _headline(content)
     found.append(Heading(2, "Required speed", "required"))
@@ -672,7 +708,8 @@ def blocks(run, href=None):
             f"at the same setting and {BASELINE}'s fastest parameters. Below it stands its 95% "
             f"Hodges-Lehmann interval, or, with fewer than {summary.SMALLEST_N} rounds, which are "
             "too few for one, the smallest and the largest seen. "
-            f"{DAGGER}: a self-check failed, with the reason at the end of the section.", "note"))
+            f"{DAGGER}: a self-check failed, with the reason at the end of the section. "
+            f"{UNSAFE}: unsafe, likewise.", "note"))
         found.append(Links([*((n, n) for n in names), ("not-ok", "not measured"),
                             ("machine", "machine"), ("method", "method")]))
     else:

@@ -49,6 +49,7 @@ class Table:
     rows: list  # of lists of str or Sub
     left: int = 1  # so many columns are words, the others numbers
     caption: str = ""
+    matrix: bool = False  # columns as wide as those of the next matrix, so that they line up
 
 
 @dataclasses.dataclass
@@ -100,6 +101,7 @@ dl { display: grid; grid-template-columns: max-content 1fr; gap: .15em 1em; marg
 dt { color: var(--soft); } dd { margin: 0; }
 nav { display: flex; flex-wrap: wrap; gap: .2em 1em; }
 .scroll { overflow-x: auto; margin: .8em 0; }
+table.m { table-layout: fixed; } .m th { width: 6em; } .m th:first-child { width: 30em; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem;
   overflow-wrap: normal; }
 th, td { padding: .25em .7em; border-bottom: 1px solid var(--rule); text-align: right;
@@ -184,7 +186,8 @@ def _html_table(block):
         "<tr>" + "".join(cell(at, value) for at, value in enumerate(row)) + "</tr>"
         for row in block.rows
     )
-    return (f'{caption}<div class="scroll"><table><thead><tr>{head}</tr></thead>\n'
+    matrix = ' class="m"' if block.matrix else ""
+    return (f'{caption}<div class="scroll"><table{matrix}><thead><tr>{head}</tr></thead>\n'
             f"<tbody>{rows}</tbody></table></div>")
 
 

@@ -68,6 +68,11 @@ class Cell:
         """How many of the ok processes failed a self-check."""
         return sum(s["status"] == "ok" and s["trusted"] is False for s in self.samples)
 
+    @functools.cached_property
+    def unsafe(self):
+        """Properties that the value rests on and that do not hold, in the order of the record."""
+        return list(dict.fromkeys(p for s in self.samples for p in s.get("unsafe") or []))
+
     def setting(self):
         """Everything that the cell varies besides impl: {name: value}."""
         return {"place": place_name(self.place), **self.axes, **self.params}

@@ -32,7 +32,7 @@ _threadlab()
     fi
     for word in "${words[@]}"; do
         case $word in
-        list | run | env)
+        list | run | check | mutants | env)
             verb=$word
             break
             ;;
@@ -48,27 +48,40 @@ _threadlab()
         ;;
     --events) _threadlab_list "$current" "$(_threadlab_names "$program" events)" ;;
     --preset) mapfile -t COMPREPLY < <(compgen -W 'quick standard full' -- "$current") ;;
-    --out | --resume | --plugin | --topology)
+    --mutant) mapfile -t COMPREPLY < <(compgen -W "$(_threadlab_names "$program" mutants)" \
+        -- "$current") ;;
+    --out | --resume | --plugin | --topology | --junit | --expect)
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         compopt -o filenames 2>/dev/null
         ;;
-    --rounds | --budget | --seed | --set) ;;
+    --rounds | --budget | --seed | --set | --jobs | --deadline) ;;
     *)
         if [[ $current == -* ]]; then
             case $verb in
             run)
                 word='--impl --bench --place --set --events --preset --rounds --budget --seed
-                    --out --resume --plugin --topology --dry-run --json'
+                    --out --resume --plugin --topology --no-checks --dry-run --json'
                 ;;
+            check)
+                word='--impl --set --seed --out --expect --junit --jobs --deadline --mutant --plugin
+                    --json'
+                ;;
+            mutants) word='--seed --jobs --plugin' ;;
             list) word='--json --plugin --topology' ;;
             env) word='--json' ;;
             *) word='--help --version' ;;
             esac
             mapfile -t COMPREPLY < <(compgen -W "$word" -- "$current")
         elif [[ -z $verb ]]; then
-            mapfile -t COMPREPLY < <(compgen -W 'list run env' -- "$current")
+            mapfile -t COMPREPLY < <(compgen -W 'list run check mutants env' -- "$current")
         elif [[ $verb == list ]]; then
-            mapfile -t COMPREPLY < <(compgen -W 'impls benches places events topology' \
+            mapfile -t COMPREPLY < <(compgen -W 'impls benches checks mutants places events
+                topology' -- "$current")
+        elif [[ $verb == check ]]; then
+            mapfile -t COMPREPLY < <(compgen -W "$(_threadlab_names "$program" checks)" \
+                -- "$current")
+        elif [[ $verb == mutants ]]; then
+            mapfile -t COMPREPLY < <(compgen -W "$(_threadlab_names "$program" mutants)" \
                 -- "$current")
         fi
         ;;

@@ -25,6 +25,7 @@ int env_show(void)
     "harness/own.h": "",
     "harness/impl.h": "",
     "harness/bench.h": "",
+    "harness/check.h": "",
     "harness/test/test_one.c": "#include <stdio.h>\nint main(void) { puts(TAP); return 0; }\n",
     "impls/a/a.c": "int a_c = 1;\n",
     "impls/a/a_x86_64.S": ".data\n.section .note.GNU-stack,\"\",@progbits\n",
@@ -178,7 +179,8 @@ def test_install_and_uninstall(tree):
         "opt/x/share/bash-completion/completions/threadlab",
         "opt/x/share/threadlab/scripts/report", "opt/x/share/threadlab/scripts/x.py",
         "opt/x/share/threadlab/results/schema/s.json",
-        "opt/x/include/threadlab/impl.h", "opt/x/include/threadlab/bench.h"}
+        "opt/x/include/threadlab/impl.h", "opt/x/include/threadlab/bench.h",
+        "opt/x/include/threadlab/check.h"}
     tree.make("uninstall", f"DESTDIR={stage}", "PREFIX=/opt/x")
     assert not [p for p in stage.rglob("*") if p.is_file()]
 

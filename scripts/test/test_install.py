@@ -12,7 +12,7 @@ MAN = ROOT / "scripts/install/threadlab.1"
 COMPLETION = ROOT / "scripts/install/threadlab.bash"
 CLI = (ROOT / "harness/cli.c").read_text()
 OPTIONS = re.findall(r'^    \{"([a-z-]+)", OPT_', CLI, re.M)
-VERBS = ["list", "run", "env"]
+VERBS = ["list", "run", "check", "mutants", "env"]
 
 STUB = """#!/bin/sh
 case "$*" in
@@ -56,7 +56,10 @@ def test_verbs_complete(tmp_path):
 
 
 def test_options_complete(tmp_path):
-    assert set(complete(tmp_path, "run", "--")) == {f"--{option}" for option in OPTIONS}
+    offered = {verb: set(complete(tmp_path, verb, "--")) for verb in VERBS}
+    assert set.union(*offered.values()) == {f"--{option}" for option in OPTIONS}
+    assert "--bench" in offered["run"] - offered["check"]
+    assert "--junit" in offered["check"] - offered["run"]
     assert complete(tmp_path, "run", "--ru") == []
     assert complete(tmp_path, "--v") == ["--version"]
 
