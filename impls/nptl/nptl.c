@@ -1,8 +1,8 @@
 /*
  * nptl.c - the C library's own threads, through the pthread interface.
  *
- * A thread that inherits its PU and is joinable costs exactly one pthread_create: no allocation
- * and no trampoline of ours is in the number. See README.md.
+ * A thread that inherits its PU costs exactly one pthread_create: no allocation and no trampoline
+ * of ours is in the number. See README.md.
  */
 #include "impl.h"
 #include "nptl_sync.h"
@@ -28,13 +28,12 @@ static struct {
     const struct tl_boot *boot;
     pthread_t first;
     unsigned tasks; /* kernel threads of the process before the first create */
-    /* Threads that were started through `start` and have not yet left it. */
-    atomic_uint counted;
-    /* Joinable threads that were created and not joined: they may have ended or not. */
+    /* Threads that were created and not joined, detached ones among them: they may have ended or
+     * not. */
     atomic_uint unjoined;
 } nptl;
 
-/* What a thread needs that is not started directly. It frees it. */
+/* What a thread needs that is pinned before its entry. It frees it. */
 struct start {
     void *(*entry)(void *);
     void *arg;
@@ -44,21 +43,14 @@ struct start {
 static void *start(void *arg)
 {
     struct start s = *(struct start *)arg;
-    void *value;
+    int err = nptl.boot->pin(nptl.boot, s.slot);
 
     free(arg);
-    if (s.slot != TL_SLOT_INHERIT) {
-        int err = nptl.boot->pin(nptl.boot, s.slot);
-
-        if (err) { /* create has returned: nobody is left to tell */
-            fprintf(stderr, "nptl: cannot pin a thread to slot %d: %s\n", s.slot, strerror(err));
-            abort();
-        }
+    if (err) { /* create has returned: nobody is left to tell */
+        fprintf(stderr, "nptl: cannot pin a thread to slot %d: %s\n", s.slot, strerror(err));
+        abort();
     }
-    value = s.entry(s.arg);
-    /* Release: what the thread did is visible to run() when it sees 0 (acquire in drain). */
-    atomic_fetch_sub_explicit(&nptl.counted, 1, memory_order_release);
-    return value;
+    return s.entry(s.arg);
 }
 
 static int set_attr(pthread_attr_t *a, const struct tl_attr *attr)
@@ -74,8 +66,8 @@ static int set_attr(pthread_attr_t *a, const struct tl_attr *attr)
     return err;
 }
 
-static int create_counted(struct tl_thread *t, const pthread_attr_t *a, int slot,
-                          void *(*entry)(void *), void *arg)
+static int create_pinned(struct tl_thread *t, const pthread_attr_t *a, int slot,
+                         void *(*entry)(void *), void *arg)
 {
     struct start *s = malloc(sizeof(*s));
     int err;
@@ -83,12 +75,9 @@ static int create_counted(struct tl_thread *t, const pthread_attr_t *a, int slot
     if (!s)
         return EAGAIN;
     *s = (struct start){entry, arg, slot};
-    atomic_fetch_add_explicit(&nptl.counted, 1, memory_order_relaxed);
     err = pthread_create((pthread_t *)&t->id, a, start, s);
-    if (err) {
-        atomic_fetch_sub_explicit(&nptl.counted, 1, memory_order_relaxed);
+    if (err)
         free(s);
-    }
     return err;
 }
 
@@ -112,13 +101,12 @@ static int nptl_create(struct tl_thread *t, const struct tl_attr *attr, void *(*
         if (err)
             goto out;
     }
-    if (!attr->detached)
-        atomic_fetch_add_explicit(&nptl.unjoined, 1, memory_order_relaxed);
-    if (attr->slot == TL_SLOT_INHERIT && !attr->detached)
+    atomic_fetch_add_explicit(&nptl.unjoined, 1, memory_order_relaxed);
+    if (attr->slot == TL_SLOT_INHERIT)
         err = pthread_create((pthread_t *)&t->id, use, entry, arg);
     else
-        err = create_counted(t, use, attr->slot, entry, arg);
-    if (err && !attr->detached)
+        err = create_pinned(t, use, attr->slot, entry, arg);
+    if (err)
         atomic_fetch_sub_explicit(&nptl.unjoined, 1, memory_order_relaxed);
 out:
     if (use)
@@ -201,7 +189,6 @@ static int nptl_fork(pid_t *pid)
         err = errno;
     if (!*pid) { /* the caller is the only thread; if it is not the first, the C library ends the
                   * process with exit(0) after the last one */
-        atomic_store_explicit(&nptl.counted, 0, memory_order_relaxed);
         atomic_store_explicit(&nptl.unjoined, 0, memory_order_relaxed);
         nptl.tasks = 1;
     }
@@ -233,11 +220,10 @@ static void pause_ns(long ns)
     clock_nanosleep(CLOCK_MONOTONIC, 0, &left, NULL);
 }
 
-/* Until all threads but the first have ended. Acquire: partner of the release in start. */
+/* Until all threads but the first have ended: the destructors of their keys have run, too, however
+ * they ended. */
 static void drain(void)
 {
-    while (atomic_load_explicit(&nptl.counted, memory_order_acquire))
-        pause_ns(LEFTOVER_POLL_NS);
     if (atomic_load_explicit(&nptl.unjoined, memory_order_relaxed))
         while (count_tasks() > nptl.tasks)
             pause_ns(LEFTOVER_POLL_NS);
