@@ -4,13 +4,11 @@
  * A thread that inherits its PU costs exactly one pthread_create: no allocation and no trampoline
  * of ours is in the number. See README.md.
  */
+#include "nptl.h"
 #include "impl.h"
-#include "nptl_sync.h"
 
 #include <dirent.h>
-#include <errno.h>
 #include <limits.h>
-#include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -20,6 +18,12 @@
 #include <unistd.h>
 
 _Static_assert(sizeof(pthread_t) == sizeof(uint64_t), "pthread_t is stored in tl_thread.id");
+_Static_assert((intptr_t)PTHREAD_CANCELED == (intptr_t)TL_CANCELED, "handed on as it is");
+_Static_assert(PTHREAD_CANCEL_ENABLE == (int)TL_CANCEL_ENABLE &&
+                   PTHREAD_CANCEL_DISABLE == (int)TL_CANCEL_DISABLE &&
+                   PTHREAD_CANCEL_DEFERRED == (int)TL_CANCEL_DEFERRED &&
+                   PTHREAD_CANCEL_ASYNCHRONOUS == (int)TL_CANCEL_ASYNC,
+               "handed on as they are");
 
 /* How often run() looks whether threads that nobody joined have ended; outside any timed window. */
 #define LEFTOVER_POLL_NS 1000000
@@ -53,17 +57,29 @@ static void *start(void *arg)
     return s.entry(s.arg);
 }
 
+static int set_sched(pthread_attr_t *a, const struct tl_sched *sched)
+{
+    struct sched_param param = {.sched_priority = sched->priority};
+    int err = pthread_attr_setinheritsched(a, PTHREAD_EXPLICIT_SCHED);
+
+    if (!err)
+        err = pthread_attr_setschedpolicy(a, sched->policy);
+    return err ? err : pthread_attr_setschedparam(a, &param);
+}
+
 static int set_attr(pthread_attr_t *a, const struct tl_attr *attr)
 {
     int err = 0;
 
-    if (attr->stack_size)
+    if (attr->stack)
+        err = pthread_attr_setstack(a, attr->stack, attr->stack_size);
+    else if (attr->stack_size)
         err = pthread_attr_setstacksize(a, attr->stack_size);
     if (!err && (attr->guard_size || attr->no_guard))
         err = pthread_attr_setguardsize(a, attr->no_guard ? 0 : attr->guard_size);
     if (!err && attr->detached)
         err = pthread_attr_setdetachstate(a, PTHREAD_CREATE_DETACHED);
-    return err;
+    return err || !attr->sched ? err : set_sched(a, attr->sched);
 }
 
 static int create_pinned(struct tl_thread *t, const pthread_attr_t *a, int slot,
@@ -92,7 +108,8 @@ static int nptl_create(struct tl_thread *t, const struct tl_attr *attr, void *(*
         attr = &defaults;
     if (attr->slot < TL_SLOT_INHERIT || attr->slot >= (int)nptl.boot->nslots)
         return EINVAL;
-    if (attr->stack_size || attr->guard_size || attr->no_guard || attr->detached) {
+    if (attr->stack_size || attr->guard_size || attr->no_guard || attr->detached || attr->stack ||
+        attr->sched) {
         err = pthread_attr_init(&a);
         if (err)
             return err;
@@ -144,7 +161,7 @@ static struct tl_thread nptl_self(void)
 
 static int nptl_sleep(uint64_t ns)
 {
-    struct timespec left = {(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
+    struct timespec left = nptl_time(ns);
     int err;
 
     do {
@@ -153,19 +170,30 @@ static int nptl_sleep(uint64_t ns)
     return err;
 }
 
-/* ---- signals, fork --------------------------------------------------------------------------- */
-
-static int nptl_kill(struct tl_thread t, int sig, const union sigval *value)
+static void nptl_exit(void *value)
 {
-    return value ? pthread_sigqueue((pthread_t)t.id, sig, *value)
-                 : pthread_kill((pthread_t)t.id, sig);
+    pthread_exit(value);
 }
 
-static const struct tl_signal_ops nptl_signal = {
-    .kill = nptl_kill,
-    .mask = pthread_sigmask,
-    .wait = sigwait,
+static int nptl_cancel(struct tl_thread t)
+{
+    int saved = errno, err;
+
+    if ((pthread_t)t.id == nptl.first)
+        return EINVAL; /* ends with run() */
+    err = pthread_cancel((pthread_t)t.id);
+    errno = saved; /* the first cancel of a process loads the unwinder */
+    return err;
+}
+
+static const struct tl_cancel_ops nptl_cancel_ops = {
+    .cancel = nptl_cancel,
+    .set_state = pthread_setcancelstate,
+    .set_type = pthread_setcanceltype,
+    .test = pthread_testcancel,
 };
+
+/* ---- fork ------------------------------------------------------------------------------------ */
 
 static unsigned count_tasks(void)
 {
@@ -213,9 +241,9 @@ static const struct tl_param nptl_params[] = {
     {NULL, NULL, NULL, NULL},
 };
 
-static void pause_ns(long ns)
+static void pause_ns(uint64_t ns)
 {
-    struct timespec left = {0, ns};
+    struct timespec left = nptl_time(ns);
 
     clock_nanosleep(CLOCK_MONOTONIC, 0, &left, NULL);
 }
@@ -271,6 +299,21 @@ static int nptl_run(const struct tl_boot *boot, void *(*entry)(void *), void *ar
     return 0;
 }
 
+static const char *nptl_why_not(const char *what)
+{
+    if (!strcmp(what, "concurrency"))
+        return "pthread_setconcurrency only stores a number: each thread is a kernel thread "
+               "already";
+    if (!strcmp(what, "fork.fork_all"))
+        return "Linux's fork copies the calling thread only, and the C library knows the others by "
+               "their kernel ids, which a copy could not keep";
+    if (!strncmp(what, "io", 2))
+        return "a blocking call stops only its caller already: the plain read and write do";
+    if (!strcmp(what, "yield-is-fifo"))
+        return "sched_yield(2) passes the PU on as the kernel's scheduler likes, by fairness";
+    return NULL;
+}
+
 static const struct tl_impl nptl_impl = {
     .abi = TL_ABI,
     .name = "nptl",
@@ -286,11 +329,20 @@ static const struct tl_impl nptl_impl = {
     .yield = nptl_yield,
     .self = nptl_self,
     .sleep = nptl_sleep,
+    .exit = nptl_exit,
+    .protect = nptl_protect,
+    .once = nptl_once,
     .mutex = &nptl_mutex,
     .cond = &nptl_cond,
     .sem = &nptl_sem,
+    .rwlock = &nptl_rwlock,
+    .barrier = &nptl_barrier,
+    .key = &nptl_key,
+    .cancel = &nptl_cancel_ops,
     .signal = &nptl_signal,
     .fork = &nptl_fork_ops,
+    .info = &nptl_info,
+    .why_not = nptl_why_not,
 };
 
 TL_IMPL(nptl_impl);

@@ -1,89 +1,14 @@
-/*
- * nptl_sync.c - see nptl_sync.h. BLOCK is a default mutex, SPIN is pthread_spin_lock, ADAPTIVE is
- * PTHREAD_MUTEX_ADAPTIVE_NP (spins up to glibc.pthread.mutex_spin_count times, without looking at
- * the owner).
- */
-#include "nptl_sync.h"
+/* nptl_sync.c - condition variable, semaphore, barrier and once of the C library. */
+#include "nptl.h"
 
-#include <errno.h>
-#include <pthread.h>
 #include <semaphore.h>
-#include <stdbool.h>
 
-/* Invariant: kind says which member of the union is alive, from init to destroy. */
-struct nptl_lock {
-    enum tl_mutex_kind kind;
-    union {
-        pthread_mutex_t mutex;
-        pthread_spinlock_t spin;
-    };
-};
-
-_Static_assert(sizeof(struct nptl_lock) <= TL_MUTEX_SIZE, "struct tl_mutex is too small");
 _Static_assert(sizeof(pthread_cond_t) <= TL_COND_SIZE, "struct tl_cond is too small");
 _Static_assert(sizeof(sem_t) <= TL_SEM_SIZE, "struct tl_sem is too small");
-
-static struct nptl_lock *lock_of(struct tl_mutex *m)
-{
-    return (struct nptl_lock *)m;
-}
-
-static int mutex_init(struct tl_mutex *m, enum tl_mutex_kind kind)
-{
-    struct nptl_lock *l = lock_of(m);
-    pthread_mutexattr_t attr;
-    int err;
-
-    l->kind = kind;
-    switch (kind) {
-    case TL_MUTEX_BLOCK:
-        return pthread_mutex_init(&l->mutex, NULL);
-    case TL_MUTEX_SPIN:
-        return pthread_spin_init(&l->spin, PTHREAD_PROCESS_PRIVATE);
-    case TL_MUTEX_ADAPTIVE:
-        err = pthread_mutexattr_init(&attr);
-        if (err)
-            return err;
-        err = pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ADAPTIVE_NP);
-        if (!err)
-            err = pthread_mutex_init(&l->mutex, &attr);
-        pthread_mutexattr_destroy(&attr);
-        return err;
-    default:
-        return ENOTSUP;
-    }
-}
-
-static int mutex_lock(struct tl_mutex *m)
-{
-    struct nptl_lock *l = lock_of(m);
-
-    return l->kind == TL_MUTEX_SPIN ? pthread_spin_lock(&l->spin) : pthread_mutex_lock(&l->mutex);
-}
-
-static int mutex_trylock(struct tl_mutex *m)
-{
-    struct nptl_lock *l = lock_of(m);
-
-    return l->kind == TL_MUTEX_SPIN ? pthread_spin_trylock(&l->spin)
-                                    : pthread_mutex_trylock(&l->mutex);
-}
-
-static int mutex_unlock(struct tl_mutex *m)
-{
-    struct nptl_lock *l = lock_of(m);
-
-    return l->kind == TL_MUTEX_SPIN ? pthread_spin_unlock(&l->spin)
-                                    : pthread_mutex_unlock(&l->mutex);
-}
-
-static int mutex_destroy(struct tl_mutex *m)
-{
-    struct nptl_lock *l = lock_of(m);
-
-    return l->kind == TL_MUTEX_SPIN ? pthread_spin_destroy(&l->spin)
-                                    : pthread_mutex_destroy(&l->mutex);
-}
+_Static_assert(sizeof(pthread_barrier_t) <= TL_BARRIER_SIZE, "struct tl_barrier is too small");
+_Static_assert(sizeof(pthread_once_t) <= TL_ONCE_SIZE, "struct tl_once is too small");
+_Static_assert(PTHREAD_ONCE_INIT == 0, "all zero is an initialised tl_once");
+_Static_assert(PTHREAD_BARRIER_SERIAL_THREAD == TL_BARRIER_SERIAL, "handed on as it is");
 
 static int cond_init(struct tl_cond *c)
 {
@@ -92,9 +17,18 @@ static int cond_init(struct tl_cond *c)
 
 static int cond_wait(struct tl_cond *c, struct tl_mutex *m)
 {
-    struct nptl_lock *l = lock_of(m);
+    pthread_mutex_t *mutex = nptl_mutex_of(m);
 
-    return l->kind == TL_MUTEX_SPIN ? EINVAL : pthread_cond_wait((pthread_cond_t *)c, &l->mutex);
+    return mutex ? pthread_cond_wait((pthread_cond_t *)c, mutex) : EINVAL;
+}
+
+static int cond_timedwait(struct tl_cond *c, struct tl_mutex *m, clockid_t clock,
+                          uint64_t deadline_ns)
+{
+    struct timespec until = nptl_time(deadline_ns);
+    pthread_mutex_t *mutex = nptl_mutex_of(m);
+
+    return mutex ? pthread_cond_clockwait((pthread_cond_t *)c, mutex, clock, &until) : EINVAL;
 }
 
 static int cond_signal(struct tl_cond *c)
@@ -112,20 +46,22 @@ static int cond_destroy(struct tl_cond *c)
     return pthread_cond_destroy((pthread_cond_t *)c);
 }
 
-/* The sem_ functions answer by errno, which the contract leaves alone. */
-static int answer(int result, int saved)
-{
-    int err = result ? errno : 0;
+const struct tl_cond_ops nptl_cond = {
+    .init = cond_init,
+    .wait = cond_wait,
+    .signal = cond_signal,
+    .broadcast = cond_broadcast,
+    .destroy = cond_destroy,
+    .timedwait = cond_timedwait,
+};
 
-    errno = saved;
-    return err;
-}
+/* ---- semaphore ------------------------------------------------------------------------------- */
 
 static int sem_start(struct tl_sem *s, unsigned count)
 {
     int saved = errno;
 
-    return answer(sem_init((sem_t *)s, 0, count), saved);
+    return nptl_answer(sem_init((sem_t *)s, 0, count), saved);
 }
 
 static int sem_take(struct tl_sem *s)
@@ -133,7 +69,18 @@ static int sem_take(struct tl_sem *s)
     int saved = errno, err;
 
     do {
-        err = answer(sem_wait((sem_t *)s), saved);
+        err = nptl_answer(sem_wait((sem_t *)s), saved);
+    } while (err == EINTR);
+    return err;
+}
+
+static int sem_take_until(struct tl_sem *s, clockid_t clock, uint64_t deadline_ns)
+{
+    struct timespec until = nptl_time(deadline_ns);
+    int saved = errno, err;
+
+    do {
+        err = nptl_answer(sem_clockwait((sem_t *)s, clock, &until), saved);
     } while (err == EINTR);
     return err;
 }
@@ -142,38 +89,29 @@ static int sem_try(struct tl_sem *s)
 {
     int saved = errno;
 
-    return answer(sem_trywait((sem_t *)s), saved);
+    return nptl_answer(sem_trywait((sem_t *)s), saved);
 }
 
 static int sem_give(struct tl_sem *s)
 {
     int saved = errno;
 
-    return answer(sem_post((sem_t *)s), saved);
+    return nptl_answer(sem_post((sem_t *)s), saved);
+}
+
+static int sem_read(struct tl_sem *s, int *value)
+{
+    int saved = errno;
+
+    return nptl_answer(sem_getvalue((sem_t *)s, value), saved);
 }
 
 static int sem_end(struct tl_sem *s)
 {
     int saved = errno;
 
-    return answer(sem_destroy((sem_t *)s), saved);
+    return nptl_answer(sem_destroy((sem_t *)s), saved);
 }
-
-const struct tl_mutex_ops nptl_mutex = {
-    .init = mutex_init,
-    .lock = mutex_lock,
-    .trylock = mutex_trylock,
-    .unlock = mutex_unlock,
-    .destroy = mutex_destroy,
-};
-
-const struct tl_cond_ops nptl_cond = {
-    .init = cond_init,
-    .wait = cond_wait,
-    .signal = cond_signal,
-    .broadcast = cond_broadcast,
-    .destroy = cond_destroy,
-};
 
 const struct tl_sem_ops nptl_sem = {
     .init = sem_start,
@@ -181,4 +119,35 @@ const struct tl_sem_ops nptl_sem = {
     .trywait = sem_try,
     .post = sem_give,
     .destroy = sem_end,
+    .timedwait = sem_take_until,
+    .getvalue = sem_read,
+    .post_in_handler = true,
 };
+
+/* ---- barrier, once --------------------------------------------------------------------------- */
+
+static int barrier_init(struct tl_barrier *b, unsigned n)
+{
+    return pthread_barrier_init((pthread_barrier_t *)b, NULL, n);
+}
+
+static int barrier_wait(struct tl_barrier *b)
+{
+    return pthread_barrier_wait((pthread_barrier_t *)b);
+}
+
+static int barrier_destroy(struct tl_barrier *b)
+{
+    return pthread_barrier_destroy((pthread_barrier_t *)b);
+}
+
+const struct tl_barrier_ops nptl_barrier = {
+    .init = barrier_init,
+    .wait = barrier_wait,
+    .destroy = barrier_destroy,
+};
+
+int nptl_once(struct tl_once *once, void (*routine)(void))
+{
+    return pthread_once((pthread_once_t *)once, routine);
+}
