@@ -84,8 +84,8 @@ NEWEST = ls -t results/*/*/*.jsonl 2>/dev/null | grep -v '^results/reference/' |
 
 # ---- targets ----------------------------------------------------------------------------------------
 
-.PHONY: all deps test unit bench quick report asan tsan debug lint layers plugins install uninstall \
-	clean help FORCE
+.PHONY: all deps test unit bench quick report check conformance mutants torture asan tsan debug lint \
+	layers plugins install uninstall clean help FORCE
 
 all: $(THREADLAB) ## Build the driver, build/release/threadlab (default)
 
@@ -109,6 +109,25 @@ report: $(B)/can-report ## Draw report.html of a run: RUN=FILE (default: the new
 	[ -n "$$run" ] || run=$$($(NEWEST)); \
 	if [ -z "$$run" ]; then echo 'report: no run below results/: make bench first' >&2; exit 2; fi; \
 	'$(PYTHON)' scripts/report "$$run"
+
+check: $(THREADLAB) ## Which promises are kept, against what is expected: CHECK_ARGS='--impl green mutex.*'
+	@$(THREADLAB) check --expect impls $(CHECK_ARGS)
+
+conformance: $(THREADLAB) $(B)/can-report ## Check all promises and draw the matrix into a report
+	@mkdir -p results; status=0; \
+	$(THREADLAB) check --expect impls --out results/ --junit $(B)/conformance.xml $(CHECK_ARGS) \
+		>$(B)/conformance.tap || status=$$?; \
+	if [ $$status -gt 1 ]; then exit $$status; fi; \
+	awk '/^(not )?ok/ { show = /^not ok/ && !/# TODO/ } show' $(B)/conformance.tap; \
+	tail -n 1 $(B)/conformance.tap; \
+	report=$$('$(PYTHON)' scripts/report "$$($(NEWEST))") || exit; \
+	[ $$status -eq 0 ] || echo 'conformance: not all is as expected: see above' >&2; \
+	echo "The report: $$report; TAP and JUnit: $(B)/conformance.tap, .xml"; \
+	exit $$status
+
+mutants: ## Can the checks fail? Puts faults in and prints the kill matrix: MUTANT_ARGS=
+	@$(MAKE) --no-print-directory CONFIG=inject all
+	@build/inject/threadlab mutants $(MUTANT_ARGS)
 
 test: $(THREADLAB) $(TESTS) $(PLUGINS) $(B)/can-test ## Run all tests; the last line counts them
 	@THREADLAB='$(THREADLAB)' '$(PYTHON)' scripts/runtests --junit $(B)/pytest.xml \
@@ -154,7 +173,7 @@ clean: ## Remove build/; results stay
 	rm -rf build
 
 help: ## Print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
 
 BINDIR = $(DESTDIR)$(PREFIX)/bin
 MANDIR = $(DESTDIR)$(PREFIX)/share/man/man1

@@ -54,7 +54,10 @@ static const struct argp_option options[] = {
     {"rounds", OPT_ROUNDS, "N", 0, "rounds of fresh processes, 1..1000", 2},
     {"budget", OPT_BUDGET, "TIME", 0, "wall time to aim at: 90s, 4m, 1h", 2},
     {"seed", OPT_SEED, "N", 0, "seed of the order and of the benchmarks (default: random)", 2},
-    {"out", OPT_OUT, "FILE", 0, "record file to create (default: below results/)", 3},
+    {"out", OPT_OUT, "FILE", 0,
+     "record file to create, or, with a / at its end, the folder where it is named by itself "
+     "(default: run: results/, check: none)",
+     3},
     {"resume", OPT_RESUME, "FILE", 0, "complete an interrupted run in its own record file", 3},
     {"plugin", OPT_PLUGIN, "FILE.so", 0, "load implementations and benchmarks from outside", 3},
     {"topology", OPT_TOPOLOGY, "TOPOLOGY", 0,

@@ -37,7 +37,8 @@ struct record_run {
 void record_name(struct record_run *run);
 /* A seed where the user gave none: 32 bits, easy to type. */
 uint64_t record_random_seed(void);
-/* record_create of `out`, or of its default below results/ when that is NULL. */
+/* record_create of `out`; a name that ends with / is a folder, NULL means results/: then the record
+ * is <host>/<id>/<host>.<id>.jsonl in it. */
 struct record *record_start(const struct record_run *run, const char *out, char *error,
                             size_t size);
 /* A record that goes to standard output. NULL: out of memory. */

@@ -2,6 +2,7 @@
 #include "record.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
@@ -29,10 +30,11 @@ void record_name(struct record_run *run)
 
 struct record *record_start(const struct record_run *run, const char *out, char *error, size_t size)
 {
-    char path[512];
-    if (!out) {
-        snprintf(path, sizeof path, "results/%s/%s/%s.%s.jsonl", run->host, run->id, run->host,
-                 run->id);
+    char path[4096];
+    size_t n = out ? strlen(out) : 0;
+    if (!out || (n && out[n - 1] == '/')) {
+        snprintf(path, sizeof path, "%s%s/%s/%s.%s.jsonl", out ? out : "results/", run->host,
+                 run->id, run->host, run->id);
         out = path;
     }
     return record_create(out, error, size);
