@@ -20,6 +20,7 @@
 #define CELL_NAMED 16   /* counts, and metrics */
 #define CELL_HISTS 8
 #define CELL_PLUGINS 8
+#define CELL_PARTS 1024
 #define CELL_REASON 512
 
 struct cell_value {
@@ -47,8 +48,9 @@ enum cell_mode {
 struct cell_order {
     struct cell_spec spec;
     enum cell_mode mode;
-    char mutant[64];      /* CELL_CHECK: the fault that is put in; "": none */
-    uint64_t deadline_ns; /* of the process */
+    char mutant[64];                   /* CELL_CHECK: the fault that is put in; "": none */
+    uint64_t deadline_ns;              /* of the process */
+    uint64_t without[CELL_PARTS / 64]; /* CELL_CHECK: bit i, part i is left out */
     uint64_t seed;
     uint64_t target_ns; /* sum of the timed windows that is wanted */
     uint64_t count_n;   /* CELL_COUNT */

@@ -56,6 +56,12 @@ struct tl_check {
     enum tl_status (*run)(struct tl_ctx *ctx);
     enum tl_status (*outside)(struct tl_ctx *ctx);
     enum tl_status (*after)(struct tl_ctx *ctx); /* NULL, or: when impl->run has returned */
+
+    /* NULL, or, for a check that plays a program drawn from ctx->seed and ctx->impl (torture): into
+     * how many parts it falls, and what it does, line by line, without the parts of which
+     * tl_without is true. Pure, called by the driver as well. */
+    unsigned (*parts)(const struct tl_ctx *ctx);
+    void (*print)(const struct tl_ctx *ctx, void (*line)(const char *text, void *arg), void *arg);
 };
 
 #define CHECK_DEADLINE_S 20
@@ -77,7 +83,11 @@ struct tl_mutant {
 /* ---- for checks ------------------------------------------------------------------------------ */
 
 /* True if cond holds; otherwise notes the reason (printf-like; the first one is kept). */
-#define TL_EXPECT(ctx, cond, ...) ((cond) ? true : (tl_failed(ctx, __VA_ARGS__), false))
+#define TL_EXPECT(ctx, cond, ...) tl_holds((cond) || tl_failed(ctx, __VA_ARGS__) == TL_OK)
+static inline bool tl_holds(bool holds)
+{
+    return holds;
+}
 
 /* True if the call answers 0; otherwise notes the call and the name of its error. */
 #define TL_CALL(ctx, call) tl_call(ctx, #call, (call), 0)
@@ -110,6 +120,9 @@ void *tl_finish(struct tl_ctx *ctx, struct tl_thread t);
  * waited for in vain, and returns false, so that it fails with a reason instead of hanging. Also
  * false as soon as another thread has noted a failure. Acquire. */
 bool tl_await(struct tl_ctx *ctx, const _Atomic int *flag, const char *what);
+
+/* The part is left out of the program (see parts). Any thread. */
+bool tl_without(const struct tl_ctx *ctx, unsigned part);
 
 /* ---- for checks that use `outside` ----------------------------------------------------------- */
 

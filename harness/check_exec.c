@@ -26,6 +26,7 @@ static int start(struct exec *x, unsigned i, struct check_case *c)
     o->seed = c->seed;
     o->deadline_ns = c->deadline_ns;
     o->clock = x->clock;
+    memcpy(o->without, c->without, sizeof o->without);
     o->spec.place = *x->place;
     snprintf(o->spec.bench, sizeof o->spec.bench, "%s", c->check->name);
     snprintf(o->spec.impl, sizeof o->spec.impl, "%s", c->impl->name);

@@ -27,6 +27,7 @@ struct check_case {
     char refused[256]; /* not "": unsupported, known without running it, and why */
     uint64_t seed;
     uint64_t deadline_ns;
+    uint64_t without[CELL_PARTS / 64]; /* parts of its program that are left out */
     enum check_expect expect;
     const char *expect_why; /* NULL: none was given */
 

@@ -127,6 +127,36 @@ bool tl_mutant_chosen(const char *name)
 }
 #endif
 
+/* ---- programs -------------------------------------------------------------------------------- */
+
+static const uint64_t *left_out; /* NULL: nothing */
+
+bool tl_without(const struct tl_ctx *ctx, unsigned part)
+{
+    (void)ctx;
+    return left_out && part < CELL_PARTS && (left_out[part / 64] >> part % 64 & 1);
+}
+
+unsigned check_parts(const struct tl_check *check, const struct tl_impl *impl, uint64_t seed)
+{
+    struct tl_ctx ctx = {.impl = impl, .seed = seed};
+    unsigned n;
+    left_out = NULL;
+    n = check->parts ? check->parts(&ctx) : 0;
+    return n < CELL_PARTS ? n : CELL_PARTS;
+}
+
+void check_print_program(const struct tl_check *check, const struct tl_impl *impl, uint64_t seed,
+                         const uint64_t *without, void (*line)(const char *text, void *arg),
+                         void *arg)
+{
+    struct tl_ctx ctx = {.impl = impl, .seed = seed};
+    left_out = without;
+    if (check->print)
+        check->print(&ctx, line, arg);
+    left_out = NULL;
+}
+
 /* ---- threads --------------------------------------------------------------------------------- */
 
 bool tl_start(struct tl_ctx *ctx, unsigned i, struct tl_thread *t, void *(*entry)(void *),
@@ -261,6 +291,7 @@ enum tl_status check_run(struct tl_ctx *ctx, const struct tl_boot *boot,
     now.order = order;
     now.result = result;
     now.started_ns = tl_now_ns();
+    left_out = order->without;
     if (!now.check)
         return tl_failed(ctx, "the check %s is gone", order->spec.bench);
     if (ctx->impl->probe && ctx->impl->probe(why, sizeof why) != 0)

@@ -35,6 +35,7 @@ enum {
     OPT_JSON,
     OPT_JUNIT,
     OPT_EXPECT,
+    OPT_TORTURE,
     OPT_MUTANT,
     OPT_DEADLINE,
     OPT_JOBS
@@ -70,6 +71,9 @@ static const struct argp_option options[] = {
      "check: the verdicts that are expected, DIR/IMPL/conformance.expected", 4},
     {"jobs", OPT_JOBS, "N", 0, "check: so many at a time (default: two for each PU)", 4},
     {"deadline", OPT_DEADLINE, "TIME", 0, "check: of each one, instead of its own", 4},
+    {"torture", OPT_TORTURE, "TIME", 0,
+     "check: random programs of threads from --seed on, for so long; one that fails is made small",
+     4},
     {"mutant", OPT_MUTANT, "NAME", 0, "check: put this fault in (see `threadlab list mutants`)", 4},
     {"json", OPT_JSON, NULL, 0, "print JSON for a script", 3},
     {0},
@@ -199,6 +203,7 @@ static const struct {
     {OPT_NO_CHECKS, OF_RUN},
     {OPT_JUNIT, OF_CHECK},
     {OPT_EXPECT, OF_CHECK},
+    {OPT_TORTURE, OF_CHECK},
     {OPT_MUTANT, OF_CHECK},
     {OPT_DEADLINE, OF_CHECK},
     {OPT_JOBS, OF_CHECK | OF_MUTANTS},
@@ -297,6 +302,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
         return 0;
     case OPT_JUNIT:
         r->junit = arg;
+        return 0;
+    case OPT_TORTURE:
+        r->torture_ns = duration_ns(name, arg);
         return 0;
     case OPT_MUTANT:
         r->mutant = arg;

@@ -51,6 +51,7 @@ struct request {
     const char *junit;    /* NULL: no JUnit file */
     const char *mutant;   /* NULL: implementations as they are */
     uint64_t deadline_ns; /* of one check; 0: its own */
+    uint64_t torture_ns;  /* check: random programs for so long; 0: no torture */
     int jobs;             /* checks at a time; 0: by the number of PUs */
     int cell_fd;          /* CLI_CELL_PROCESS */
 };

@@ -22,7 +22,7 @@ int main(int argc, char **argv)
     case CLI_ENV:
         return verb_env(&request);
     case CLI_CHECK:
-        return verb_check(&request);
+        return request.torture_ns ? verb_torture(&request) : verb_check(&request);
     case CLI_MUTANTS:
         return verb_mutants(&request);
     default:

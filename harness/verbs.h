@@ -7,6 +7,7 @@
 int verb_list(const struct request *request);
 int verb_run(struct request *request);
 int verb_check(struct request *request);
+int verb_torture(struct request *request); /* check --torture */
 int verb_mutants(struct request *request);
 int verb_env(const struct request *request);
 

@@ -54,7 +54,7 @@ _threadlab()
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         compopt -o filenames 2>/dev/null
         ;;
-    --rounds | --budget | --seed | --set | --jobs | --deadline) ;;
+    --rounds | --budget | --seed | --set | --jobs | --deadline | --torture) ;;
     *)
         if [[ $current == -* ]]; then
             case $verb in
@@ -63,7 +63,7 @@ _threadlab()
                     --out --resume --plugin --topology --no-checks --dry-run --json'
                 ;;
             check)
-                word='--impl --set --seed --out --expect --junit --jobs --deadline --mutant --plugin
+                word='--impl --set --seed --out --expect --junit --jobs --deadline --torture --mutant --plugin
                     --json'
                 ;;
             mutants) word='--seed --jobs --plugin' ;;
