@@ -431,7 +431,8 @@ int tls_cpu(void)
     if (!tls.rseq)
         return -1;
     if ((int)*cpu == RSEQ_CPU_ID_UNINITIALIZED &&
-        SYS_CALL(SYS_rseq, r, 32, 0, RSEQ_SIGNATURE, 0, 0))
+        SYS_CALL(SYS_rseq, r, 32, 0, RSEQ_SIGNATURE, 0, 0) &&
+        (int)*cpu == RSEQ_CPU_ID_UNINITIALIZED) /* no handler has registered it meanwhile */
         r->cpu_id = (uint32_t)RSEQ_CPU_ID_REGISTRATION_FAILED;
     return (int)*cpu < 0 ? -1 : (int)*cpu;
 }
