@@ -6,6 +6,7 @@
 
 #include "../common/futex.h"
 #include "../common/futex_sync.h"
+#include "../common/generic.h"
 #include "../common/tls.h"
 
 #include <errno.h>
@@ -37,17 +38,9 @@ static struct tl_thread clone_self(void)
     return (struct tl_thread){pool_id(thread_self())};
 }
 
-static int clone_sleep(uint64_t ns)
+static struct personal *own_personal(void)
 {
-    struct timespec left = {(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
-    long err;
-
-    futex_sleeps(true);
-    do {
-        err = SYS_CALL(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &left, &left, 0, 0);
-    } while (err == -EINTR);
-    futex_sleeps(false);
-    return (int)-err;
+    return &thread_self()->personal;
 }
 
 static int clone_probe(char *reason, size_t size)
@@ -70,7 +63,7 @@ static int clone_run(const struct tl_boot *boot, void *(*entry)(void *), void *a
 {
     const char *recycle = boot->param(boot, "recycle");
     char reason[160];
-    void *got;
+    struct thread *first;
     int err;
 
     memset(&clone_state, 0, sizeof(clone_state));
@@ -90,12 +83,17 @@ static int clone_run(const struct tl_boot *boot, void *(*entry)(void *), void *a
         SYS_CALL(SYS_prctl, PR_FUTEX_HASH, PR_FUTEX_HASH_SET_SLOTS, CLONE_FUTEX_SLOTS, 0, 0, 0);
     futex_sync_init();
     tls_multi_threaded();
+    personal_init(own_personal, thread_exit, true);
+    generic_init(&futex_mutex, &futex_cond, &clone_cancel, personal_protect, clone_self);
     err = pool_adopt_first();
     if (!err) {
-        got = entry(arg);
+        first = thread_self();
+        first->entry = entry;
+        first->arg = arg;
+        thread_call(first);
         drain();
         if (value)
-            *value = got;
+            *value = first->value;
     }
     pool_fini();
     return err;
@@ -107,6 +105,19 @@ static const struct tl_param clone_params[] = {
      NULL},
     {NULL, NULL, NULL, NULL},
 };
+
+static const char *why_not(const char *what)
+{
+    if (!strcmp(what, "fork.fork_all"))
+        return "Linux copies the calling kernel thread only: the others' registers cannot be had "
+               "from "
+               "here, so each of them would have to be made anew by its own consent";
+    if (!strcmp(what, "concurrency"))
+        return "each thread is a kernel thread: the kernel decides how many run, and there is "
+               "nothing "
+               "to multiplex";
+    return NULL;
+}
 
 static const struct tl_impl clone_impl = {
     .abi = TL_ABI,
@@ -123,11 +134,21 @@ static const struct tl_impl clone_impl = {
     .yield = clone_yield,
     .self = clone_self,
     .sleep = clone_sleep,
+    .exit = thread_exit,
+    .protect = personal_protect,
+    .once = generic_once,
     .mutex = &futex_mutex,
     .cond = &futex_cond,
     .sem = &futex_sem,
+    .rwlock = &generic_rwlock,
+    .barrier = &generic_barrier,
+    .key = &personal_key,
+    .cancel = &clone_cancel,
     .signal = &clone_signal,
     .fork = &clone_fork,
+    .info = &clone_info,
+    .io = &clone_io,
+    .why_not = why_not,
 };
 
 TL_IMPL(clone_impl);

@@ -18,6 +18,34 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+/* The floating-point control words, which clone(2) copies and a recycled kernel thread has to take
+ * over from its creator. */
+struct fp_control {
+    uint32_t control; /* MXCSR; FPCR */
+    uint16_t x87;
+};
+
+static inline void fp_control_save(struct fp_control *fp)
+{
+#if defined(__x86_64__)
+    __asm__ volatile("stmxcsr %0\n\tfnstcw %1" : "=m"(fp->control), "=m"(fp->x87));
+#elif defined(__aarch64__)
+    uint64_t fpcr;
+
+    __asm__ volatile("mrs %0, fpcr" : "=r"(fpcr));
+    fp->control = (uint32_t)fpcr;
+#endif
+}
+
+static inline void fp_control_load(const struct fp_control *fp)
+{
+#if defined(__x86_64__)
+    __asm__ volatile("ldmxcsr %0\n\tfldcw %1" : : "m"(fp->control), "m"(fp->x87));
+#elif defined(__aarch64__)
+    __asm__ volatile("msr fpcr, %0" : : "r"((uint64_t)fp->control));
+#endif
+}
+
 long clone_raw(unsigned long flags, void *stack, _Atomic uint32_t *parent_tid,
                _Atomic uint32_t *child_tid, void *tp, void (*entry)(void *), void *arg);
 

@@ -127,18 +127,32 @@ static struct thread *fresh(void)
 
 /* ---- stacks and TLS blocks ------------------------------------------------------------------- */
 
+/* Where the stack of the user's memory begins, aligned as the ABIs want it. */
+static void *stack_end(const struct tl_attr *attr)
+{
+    return (void *)(((uintptr_t)attr->stack + attr->stack_size) & ~(uintptr_t)15);
+}
+
+static void drop_stack(struct thread *t)
+{
+    if (t->stack.base)
+        stack_unmap(&t->stack);
+}
+
 static int furnish(struct thread *t, const struct tl_attr *attr)
 {
-    int err;
+    int err = 0;
 
+    if (attr->stack)
+        t->stack = (struct stack){.low = attr->stack, .high = stack_end(attr)};
+    else
+        err = stack_map(&t->stack, form_of(attr).size, form_of(attr).guard);
     t->form = form_of(attr);
-    err = stack_map(&t->stack, t->form.size, t->form.guard);
-
     if (err)
         return err == ENOMEM ? EAGAIN : err;
     t->tp = tls_new();
     if (!t->tp) {
-        stack_unmap(&t->stack);
+        drop_stack(t);
         return EAGAIN;
     }
     t->tid = tls_tid_word(t->tp);
@@ -151,7 +165,7 @@ static void strip(struct thread *t)
     if (!t->tp)
         return;
     tls_delete(t->tp);
-    stack_unmap(&t->stack);
+    drop_stack(t);
     t->tp = NULL;
     t->tid = NULL;
 }
@@ -159,7 +173,7 @@ static void strip(struct thread *t)
 /* The kernel has let go of t: keeps or frees what it owns. Under the lock. */
 static void settle(struct thread *t)
 {
-    if (clone_state.recycle == CLONE_RECYCLE_NONE)
+    if (clone_state.recycle == CLONE_RECYCLE_NONE || !t->stack.base)
         strip(t);
     push(t->tp ? &pool.warm : &pool.bare, t);
 }
@@ -189,7 +203,7 @@ int pool_take(struct thread **taken, const struct tl_attr *attr)
 
     pool_lock();
     reap();
-    t = pop_form(&pool.warm, form_of(attr));
+    t = attr->stack ? NULL : pop_form(&pool.warm, form_of(attr));
     if (!t)
         t = pop(&pool.bare);
     if (!t && (t = pop(&pool.warm))) /* of another form: rather than hold more and more */
@@ -221,6 +235,9 @@ int pool_adopt_first(void)
     if (!t)
         return ENOMEM;
     t->tid = tls_tid_word(tls_current());
+    t->stack.high = __builtin_frame_address(0);
+    personal_start(&t->personal, NULL);
+    cancel_sys_start(&t->cancel, &t->personal);
     atomic_store_explicit(&t->life, CLONE_FIRST, memory_order_release);
     thread_adopt(t);
     return 0;

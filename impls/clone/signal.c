@@ -9,18 +9,17 @@
 #include "../common/atfork.h"
 #include "../common/futex.h"
 #include "../common/futex_sync.h"
-#include "../common/tls.h"
 
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define KERNEL_SET 8 /* bytes of a sigset_t that the kernel knows */
 
-static int send(struct thread *t, int sig, const union sigval *value)
+static int send(int tid, int sig, const union sigval *value)
 {
     pid_t pid = getpid();
-    pid_t tid = (pid_t)atomic_load_explicit(t->tid, memory_order_relaxed);
     siginfo_t info;
 
     if (!value)
@@ -34,52 +33,113 @@ static int send(struct thread *t, int sig, const union sigval *value)
     return (int)-SYS_CALL(SYS_rt_tgsigqueueinfo, pid, tid, sig, &info, 0, 0);
 }
 
-/* The pair senders, ending is explained in thread.h. ending is read before the id: a thread that
- * was created since then has cleared ending after it changed the id. */
 static int kill_thread(struct tl_thread id, int sig, const union sigval *value)
 {
-    struct thread *t = pool_find(id);
-    int err = ESRCH;
+    struct thread *t;
+    int tid, err = thread_hold(id, &t, &tid);
 
-    if (!t)
-        return ESRCH;
-    if (t == thread_self()) /* it cannot end meanwhile; its handlers may do anything */
-        goto self;
-    atomic_fetch_add_explicit(&t->senders, 1, memory_order_seq_cst);
-    if (!atomic_load_explicit(&t->ending, memory_order_seq_cst) && pool_find(id) == t) {
-        if (sig)
-            atomic_store_explicit(&t->signaled, true, memory_order_relaxed);
-        err = send(t, sig, value);
-    }
-    atomic_fetch_sub_explicit(&t->senders, 1, memory_order_seq_cst);
-    return err;
-self:
+    if (err)
+        return err;
     if (sig)
         atomic_store_explicit(&t->signaled, true, memory_order_relaxed);
-    return send(t, sig, value);
+    err = send(tid, sig, value);
+    thread_release(t);
+    return err;
+}
+
+/* ---- masks and waits: the signal of cancellation is never blocked and never seen --------------
+ */
+
+static void give_set(uint64_t bits, sigset_t *set)
+{
+    bits = cancel_sys_without(&bits);
+    memset(set, 0, sizeof(*set));
+    memcpy(set, &bits, sizeof(bits));
 }
 
 static int mask(int how, const sigset_t *set, sigset_t *old)
 {
+    uint64_t was = 0, wanted = set && how != SIG_UNBLOCK ? cancel_sys_without(set) : 0;
+    const void *given = set && how != SIG_UNBLOCK ? (const void *)&wanted : set;
+    int err = (int)-SYS_CALL(SYS_rt_sigprocmask, how, given, old ? &was : NULL, KERNEL_SET, 0, 0);
+
     if (old)
-        memset(old, 0, sizeof(*old));
-    return (int)-SYS_CALL(SYS_rt_sigprocmask, how, set, old, KERNEL_SET, 0, 0);
+        give_set(was, old);
+    return err;
+}
+
+/* The signal's number, or an error number, negative. deadline in CLOCK_MONOTONIC, 0: none. */
+static long take_signal(const sigset_t *set, siginfo_t *info, uint64_t deadline)
+{
+    uint64_t wanted = cancel_sys_without(set);
+    struct timespec now, left;
+    uint64_t ns;
+    long got;
+
+    cancel_sys_test();
+    do {
+        if (deadline) {
+            clock_gettime(CLOCK_MONOTONIC, &now);
+            ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+            ns = deadline > ns ? deadline - ns : 0;
+            left = (struct timespec){(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
+        }
+        futex_sleeps(true);
+        got = CANCEL_SYS_CALL(SYS_rt_sigtimedwait, &wanted, info, deadline ? &left : NULL,
+                              KERNEL_SET, 0, 0);
+        futex_sleeps(false);
+        if (got == CANCEL_SYS_CANCELED) {
+            personal_test();
+            got = -EINTR;
+        }
+    } while (got == -EINTR);
+    return got;
 }
 
 static int wait_signal(const sigset_t *set, int *sig)
 {
-    long got;
+    long got = take_signal(set, NULL, 0);
 
-    futex_sleeps(true);
-    do {
-        got = SYS_CALL(SYS_rt_sigtimedwait, set, NULL, NULL, KERNEL_SET, 0, 0);
-    } while (got == -EINTR);
-    futex_sleeps(false);
     if (got < 0)
         return (int)-got;
     *sig = (int)got;
     return 0;
 }
+
+static int timedwait(const sigset_t *set, siginfo_t *info, uint64_t ns)
+{
+    struct timespec now;
+    long got;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    got = take_signal(set, info, (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec + ns);
+    return got < 0 ? (int)-got : 0;
+}
+
+static int suspend(const sigset_t *set)
+{
+    uint64_t wanted = cancel_sys_without(set);
+    long answer;
+
+    cancel_sys_test();
+    futex_sleeps(true);
+    answer = CANCEL_SYS_CALL(SYS_rt_sigsuspend, &wanted, KERNEL_SET, 0, 0, 0, 0);
+    futex_sleeps(false);
+    if (answer == CANCEL_SYS_CANCELED)
+        personal_test();
+    return answer == -EINTR || answer == CANCEL_SYS_CANCELED ? 0 : (int)-answer;
+}
+
+static int pending(sigset_t *set)
+{
+    uint64_t bits = 0;
+    int err = (int)-SYS_CALL(SYS_rt_sigpending, &bits, KERNEL_SET, 0, 0, 0, 0);
+
+    give_set(bits, set);
+    return err;
+}
+
+/* ---- fork ------------------------------------------------------------------------------------ */
 
 static void forked_child(void)
 {
@@ -117,6 +177,9 @@ const struct tl_signal_ops clone_signal = {
     .kill = kill_thread,
     .mask = mask,
     .wait = wait_signal,
+    .timedwait = timedwait,
+    .suspend = suspend,
+    .pending = pending,
 };
 
 const struct tl_fork_ops clone_fork = {

@@ -6,8 +6,6 @@
  */
 #include "thread.h"
 
-#include "kernel.h"
-
 #include "../common/futex.h"
 #include "../common/futex_sync.h"
 #include "../common/tls.h"
@@ -32,11 +30,13 @@ struct thread *thread_self(void)
 void thread_adopt(struct thread *t)
 {
     self = t;
+    cancel_sys_adopt(&t->cancel);
 }
 
-static uint64_t with_life(const struct thread *t, enum clone_life life)
+/* In its place in struct thread.life. */
+static uint64_t generation_of(const struct thread *t)
 {
-    return pool_id(t) >> 32 << 32 | life;
+    return pool_id(t) >> 32 << 32;
 }
 
 static uint64_t set_mask(uint64_t mask)
@@ -79,15 +79,36 @@ static void refuse_signals(struct thread *t)
 }
 
 /* If the thread was detached the block is its own to give back; otherwise it can be joined from
- * now on, or is being joined. life: with the generation that this thread had. */
-static bool owns_block(struct thread *t, uint64_t live, uint64_t detached)
+ * now on, or is being joined. generation: that this thread had, in its place. */
+static bool owns_block(struct thread *t, uint64_t generation)
 {
-    uint64_t life = live;
+    uint64_t life = generation | CLONE_LIVE;
 
-    if (atomic_compare_exchange_strong_explicit(&t->life, &life, (live >> 32 << 32) | CLONE_ENDED,
-                                                memory_order_acq_rel, memory_order_acquire))
-        return false;
-    return life == detached;
+    while (life == (generation | CLONE_LIVE) || life == (generation | CLONE_JOINED)) {
+        uint64_t next = life == (generation | CLONE_LIVE) ? CLONE_ENDED : CLONE_AWAITED_ENDED;
+
+        if (atomic_compare_exchange_strong_explicit(&t->life, &life, generation | next,
+                                                    memory_order_acq_rel, memory_order_acquire))
+            return false;
+    }
+    return life == (generation | CLONE_DETACHED);
+}
+
+__attribute__((noinline)) void thread_call(struct thread *t)
+{
+    if (!__builtin_setjmp(t->jump)) {
+        t->value = t->entry(t->arg);
+        personal_finish(&t->personal);
+    }
+}
+
+void thread_exit(void *value)
+{
+    struct thread *t = self;
+
+    t->value = value;
+    personal_finish(&t->personal); /* here: its cleanup handlers may use this stack */
+    __builtin_longjmp(t->jump, 1);
 }
 
 static void run_entry(struct thread *t)
@@ -95,20 +116,30 @@ static void run_entry(struct thread *t)
     tls_start();
     if (t->pin)
         pin_self(t);
-    t->value = t->entry(t->arg);
+    thread_call(t);
     tls_end();
+}
+
+/* False: it is not to run. */
+static bool pass_gate(struct thread *t)
+{
+    while (atomic_load_explicit(&t->gate, memory_order_acquire) == CLONE_SHUT)
+        futex_wait(&t->gate, CLONE_SHUT);
+    return atomic_load_explicit(&t->gate, memory_order_relaxed) == CLONE_OPEN;
 }
 
 static void thread_main(void *arg)
 {
     struct thread *t = arg;
 
-    self = t;
-    run_entry(t);
-    refuse_signals(t);
-    drop_live();
-    if (owns_block(t, with_life(t, CLONE_LIVE), with_life(t, CLONE_DETACHED)))
-        pool_give(t);
+    thread_adopt(t);
+    if (pass_gate(t)) {
+        run_entry(t);
+        refuse_signals(t);
+        drop_live();
+        if (owns_block(t, generation_of(t)))
+            pool_give(t);
+    }
     SYS_CALL(SYS_exit, 0, 0, 0, 0, 0, 0);
     __builtin_unreachable();
 }
@@ -140,15 +171,16 @@ static bool park(struct thread *t)
  * but the joiner, who sees done, can give the block to the next thread. False: exit instead. */
 static bool announce(struct thread *t)
 {
-    uint64_t live = with_life(t, CLONE_LIVE), detached = with_life(t, CLONE_DETACHED);
-    bool parks = !atomic_load_explicit(&t->signaled, memory_order_relaxed);
+    uint64_t generation = generation_of(t);
+    bool parks = !atomic_load_explicit(&t->signaled, memory_order_relaxed) &&
+                 !atomic_load_explicit(&t->odd, memory_order_relaxed);
 
     t->parks = parks;
     futex_hint_signal(&t->done_hint);
     drop_live();
     if (atomic_exchange_explicit(&t->done, CLONE_DONE, memory_order_acq_rel) == CLONE_AWAITED)
         futex_wake(&t->done, 1);
-    if (owns_block(t, live, detached)) {
+    if (owns_block(t, generation)) {
         if (parks)
             pool_give_parked(t);
         else
@@ -159,17 +191,20 @@ static bool announce(struct thread *t)
 
 static void thread_main_parking(void *arg)
 {
+    static const stack_t no_stack = {.ss_flags = SS_DISABLE};
     struct thread *t = arg;
 
-    self = t;
-    for (;;) {
+    thread_adopt(t);
+    while (pass_gate(t)) {
         run_entry(t);
         set_mask(~(uint64_t)0);
         refuse_signals(t);
+        SYS_CALL(SYS_sigaltstack, &no_stack, NULL, 0, 0, 0, 0);
         if (!announce(t) || !park(t))
             break;
         tls_renew();
-        self = t;
+        thread_adopt(t);
+        fp_control_load(&t->fp);
         set_mask(t->mask);
     }
     SYS_CALL(SYS_exit, 0, 0, 0, 0, 0, 0);
@@ -184,6 +219,12 @@ static void prepare(struct thread *t, const struct tl_attr *attr, int slot)
     uint64_t generation = atomic_load_explicit(&t->life, memory_order_relaxed) >> 32;
 
     t->slot = slot;
+    personal_start(&t->personal, &self->personal);
+    cancel_sys_start(&t->cancel, &t->personal);
+    atomic_store_explicit(&t->odd,
+                          attr->sched || atomic_load_explicit(&self->odd, memory_order_relaxed),
+                          memory_order_relaxed);
+    atomic_store_explicit(&t->gate, attr->sched ? CLONE_SHUT : CLONE_OPEN, memory_order_relaxed);
     atomic_store_explicit(&t->signaled, false, memory_order_relaxed);
     atomic_store_explicit(&t->done, CLONE_RUNS, memory_order_relaxed);
     atomic_fetch_add_explicit(&clone_state.live, 1, memory_order_relaxed);
@@ -197,29 +238,52 @@ static void prepare(struct thread *t, const struct tl_attr *attr, int slot)
 static void start_parked(struct thread *t)
 {
     SYS_CALL(SYS_rt_sigprocmask, SIG_SETMASK, NULL, &t->mask, sizeof(t->mask), 0, 0);
+    t->mask = cancel_sys_without(&t->mask);
+    fp_control_save(&t->fp);
     futex_hint_signal(&t->work_hint);
     /* Release: pairs with the acquire in park. */
     if (atomic_exchange_explicit(&t->work, CLONE_JOB, memory_order_acq_rel) == CLONE_ASLEEP)
         futex_wake(&t->work, 1);
 }
 
-static int start_fresh(struct thread *t, bool pin)
+/* It never ran: nobody knows of it. */
+static void unmake(struct thread *t)
+{
+    t->parking = false;
+    atomic_fetch_sub_explicit(&clone_state.live, 1, memory_order_relaxed);
+    pool_give(t);
+}
+
+/* Lets the new thread run as `sched`, or end. */
+static int open_gate(struct thread *t, int tid, const struct tl_sched *sched)
+{
+    int err = clone_set_sched(tid, sched);
+
+    /* Release: pairs with pass_gate. */
+    atomic_store_explicit(&t->gate, err ? CLONE_STOPPED : CLONE_OPEN, memory_order_release);
+    futex_wake(&t->gate, 1);
+    if (err) {
+        thread_wait_gone(t);
+        unmake(t);
+    }
+    return err;
+}
+
+static int start_fresh(struct thread *t, bool pin, const struct tl_sched *sched)
 {
     long tid;
 
     t->pin = pin;
-    t->parking = clone_state.recycle == CLONE_RECYCLE_THREAD;
+    t->parking = clone_state.recycle == CLONE_RECYCLE_THREAD && t->stack.base;
     atomic_store_explicit(&t->work, CLONE_IDLE, memory_order_relaxed);
     /* Not 0 for a joiner that learns the id before the kernel writes the TID. */
-    atomic_store_explicit(t->tid, 1, memory_order_relaxed);
+    atomic_store_explicit(t->tid, CLONE_UNBORN, memory_order_relaxed);
     tid = clone_raw(CLONE_FLAGS, t->stack.high, t->tid, t->tid, t->tp,
                     t->parking ? thread_main_parking : thread_main, t);
     if (tid > 0)
-        return 0;
+        return sched ? open_gate(t, (int)tid, sched) : 0;
     atomic_store_explicit(t->tid, 0, memory_order_relaxed);
-    t->parking = false;
-    atomic_fetch_sub_explicit(&clone_state.live, 1, memory_order_relaxed);
-    pool_give(t);
+    unmake(t);
     return (int)-tid == ENOMEM ? EAGAIN : (int)-tid;
 }
 
@@ -235,7 +299,8 @@ static int create_fresh(struct tl_thread *id, const struct tl_attr *attr, int sl
     t->arg = arg;
     prepare(t, attr, slot);
     id->id = pool_id(t);
-    return start_fresh(t, slot != self->slot); /* the kernel copies the creator's affinity */
+    /* the kernel copies the creator's affinity */
+    return start_fresh(t, slot != self->slot, attr->sched);
 }
 
 int thread_create(struct tl_thread *id, const struct tl_attr *attr, void *(*entry)(void *),
@@ -243,11 +308,15 @@ int thread_create(struct tl_thread *id, const struct tl_attr *attr, void *(*entr
 {
     static const struct tl_attr defaults = TL_ATTR_INIT;
     struct thread *t = NULL;
-    bool recycles = clone_state.recycle == CLONE_RECYCLE_THREAD, moves = false;
+    bool recycles, moves = false;
     int err, slot;
 
     if (!attr)
         attr = &defaults;
+    if (attr->stack && attr->stack_size < CLONE_STACK_MIN)
+        return EINVAL;
+    recycles = clone_state.recycle == CLONE_RECYCLE_THREAD && !attr->stack && !attr->sched &&
+               !atomic_load_explicit(&self->odd, memory_order_relaxed);
     if (attr->slot < TL_SLOT_INHERIT || attr->slot >= (int)clone_state.boot->nslots)
         return EINVAL;
     slot = attr->slot == TL_SLOT_INHERIT ? self->slot : attr->slot;
@@ -269,106 +338,5 @@ int thread_create(struct tl_thread *id, const struct tl_attr *attr, void *(*entr
     prepare(t, attr, slot);
     id->id = pool_id(t);
     start_parked(t);
-    return 0;
-}
-
-/* ---- join, detach
- * -------------------------------------------------------------------------------- */
-
-void thread_wait_gone(struct thread *t)
-{
-    uint32_t tid;
-
-    futex_sleeps(true);
-    while ((tid = atomic_load_explicit(t->tid, memory_order_acquire)))
-        futex_wait_cleartid(t->tid, tid);
-    futex_sleeps(false);
-}
-
-static void wait_done(struct thread *t)
-{
-    unsigned rounds;
-    uint32_t done = atomic_load_explicit(&t->done, memory_order_acquire);
-
-    if (done == CLONE_DONE)
-        return;
-    rounds = futex_hint_rounds(&t->done_hint);
-    if (rounds) {
-        for (unsigned i = 0; i < rounds && done != CLONE_DONE; i++) {
-            futex_pause();
-            done = atomic_load_explicit(&t->done, memory_order_acquire);
-        }
-        futex_hint_learn(&t->done_hint, done == CLONE_DONE);
-    }
-    done = CLONE_RUNS;
-    if (!atomic_compare_exchange_strong_explicit(&t->done, &done, CLONE_AWAITED,
-                                                 memory_order_acq_rel, memory_order_acquire) &&
-        done == CLONE_DONE)
-        return;
-    futex_sleeps(true);
-    while (atomic_load_explicit(&t->done, memory_order_acquire) != CLONE_DONE)
-        futex_wait(&t->done, CLONE_AWAITED);
-    futex_sleeps(false);
-}
-
-/* LIVE or ENDED becomes `next`; *ended: which of the two it was. */
-static int claim(struct tl_thread id, enum clone_life next, struct thread **found, bool *ended)
-{
-    struct thread *t = pool_find(id);
-    uint64_t life;
-
-    if (!t)
-        return ESRCH;
-    life = atomic_load_explicit(&t->life, memory_order_acquire);
-    do {
-        if (life >> 32 != id.id >> 32)
-            return ESRCH;
-        if ((uint32_t)life != CLONE_LIVE && (uint32_t)life != CLONE_ENDED)
-            return (uint32_t)life == CLONE_FREE ? ESRCH : t == self ? EDEADLK : EINVAL;
-        if (t == self && next == CLONE_JOINED)
-            return EDEADLK;
-    } while (!atomic_compare_exchange_weak_explicit(&t->life, &life, (life >> 32 << 32) | next,
-                                                    memory_order_acq_rel, memory_order_acquire));
-    *found = t;
-    *ended = (uint32_t)life == CLONE_ENDED;
-    return 0;
-}
-
-static void give_back(struct thread *t)
-{
-    if (t->parking && t->parks)
-        pool_give_parked(t);
-    else
-        pool_give(t);
-}
-
-int thread_join(struct tl_thread id, void **value)
-{
-    struct thread *t;
-    bool ended;
-    int err = claim(id, CLONE_JOINED, &t, &ended);
-
-    if (err)
-        return err;
-    if (t->parking)
-        wait_done(t);
-    else
-        thread_wait_gone(t);
-    if (value)
-        *value = t->value;
-    give_back(t);
-    return 0;
-}
-
-int thread_detach(struct tl_thread id)
-{
-    struct thread *t;
-    bool ended;
-    int err = claim(id, CLONE_DETACHED, &t, &ended);
-
-    if (err)
-        return err == EDEADLK ? EINVAL : err;
-    if (ended)
-        give_back(t);
     return 0;
 }

@@ -7,7 +7,11 @@
 
 #include "impl.h"
 
+#include "kernel.h"
+
+#include "../common/cancel_sys.h"
 #include "../common/futex_sync.h"
+#include "../common/personal.h"
 #include "../common/stack.h"
 
 #include <stdatomic.h>
@@ -15,6 +19,12 @@
 /* Usable bytes of a stack where nothing was asked for. Not RLIMIT_STACK as in the C library: eight
  * stacks of this size share a page of the kernel's page table, and printf needs a tenth. */
 #define CLONE_STACK_SIZE ((size_t)256 << 10)
+
+/* The least that a user's own memory may have: a signal frame with the widest registers, twice. */
+#define CLONE_STACK_MIN ((size_t)16 << 10)
+
+/* In *tid until the kernel has written the TID: above any (PID_MAX_LIMIT is 2^22). */
+#define CLONE_UNBORN 0x7fffffffu
 
 enum clone_recycle {
     CLONE_RECYCLE_STACK,  /* an ended thread leaves its stack and TLS block to the next */
@@ -24,12 +34,13 @@ enum clone_recycle {
 
 /* Of struct thread.life. LIVE and ENDED can be joined or detached. */
 enum clone_life {
-    CLONE_FREE,     /* nobody: the id is stale */
-    CLONE_LIVE,     /* runs */
-    CLONE_ENDED,    /* has left its function */
-    CLONE_JOINED,   /* somebody joins it, and will give the block back */
-    CLONE_DETACHED, /* runs; gives its block back itself */
-    CLONE_FIRST,    /* the thread that called run() */
+    CLONE_FREE,          /* nobody: the id is stale */
+    CLONE_LIVE,          /* runs */
+    CLONE_ENDED,         /* has left its function */
+    CLONE_JOINED,        /* somebody joins it, and will give the block back */
+    CLONE_AWAITED_ENDED, /* the same, and it has left its function */
+    CLONE_DETACHED,      /* runs; gives its block back itself */
+    CLONE_FIRST,         /* the thread that called run() */
 };
 
 /* Of struct thread.work, where a parked kernel thread waits. */
@@ -47,6 +58,14 @@ enum clone_done {
     CLONE_AWAITED, /* runs, and the joiner sleeps: wake it */
 };
 
+/* Of struct thread.gate, where a thread with a scheduling policy of its own waits until the creator
+ * has set it. */
+enum clone_gate {
+    CLONE_OPEN, /* there is none */
+    CLONE_SHUT,
+    CLONE_STOPPED, /* the policy was refused: the thread ends */
+};
+
 /* What was asked of a stack, in bytes: one that is kept serves a thread that asks for the same. */
 struct clone_form {
     size_t size, guard;
@@ -62,7 +81,9 @@ struct clone_form {
  *     thing (CLONE_CHILD_CLEARTID). tp == NULL: there are no stack and TLS block;
  *   - parking: the kernel thread is one that can be recycled: joined by `done`, not by *tid. Then
  *     parks, valid when done is DONE, says whether it really does; otherwise it exits;
- *   - entry, arg, value, slot, mask belong to the creator until the thread starts, then to the
+ *   - stack.base is NULL where the memory is the user's (such a block never keeps it), and in the
+ *     first thread, whose stack.high is some address within its stack;
+ *   - entry, arg, value, slot, mask, fp belong to the creator until the thread starts, then to the
  *     thread, and after its end to the block's owner;
  *   - senders and ending are a Dekker pair (both sides seq_cst): a kill raises senders and reads
  *     ending; the thread sets ending and waits for senders to be 0. So no signal is sent to a TID
@@ -80,7 +101,15 @@ struct thread {
     struct clone_form form; /* of its stack, while it has one */
     bool parking, parks;    /* see above */
     _Atomic bool signaled;  /* a signal was sent to it, and may be pending still: never parked */
-    uint64_t mask;          /* the creator's, for a parked kernel thread */
+    /* The name or the scheduling is not as in other threads: its kernel thread never parks, and
+     * those that it creates inherit that. Relaxed; any thread sets it. */
+    _Atomic bool odd;
+    uint64_t mask;        /* the creator's, for a parked kernel thread */
+    struct fp_control fp; /* likewise */
+    struct personal personal;
+    struct cancel_sys cancel;
+    void *jump[5];         /* __builtin_setjmp: where a thread goes that ends within its function */
+    _Atomic uint32_t gate; /* enum clone_gate */
     _Alignas(64) _Atomic uint32_t work, done;
     _Atomic uint32_t senders, ending;
     struct futex_hint work_hint, done_hint;
@@ -133,16 +162,37 @@ void pool_forget_others(struct thread *self);
 
 struct thread *thread_self(void);
 void thread_adopt(struct thread *t); /* the calling thread is t from now on */
+/* The thread's function, and the end of what is personal, however it ends: by return, exit, or
+ * cancellation. Its value is in t->value. */
+void thread_call(struct thread *t);
+void thread_exit(void *value);
 int thread_create(struct tl_thread *t, const struct tl_attr *attr, void *(*entry)(void *),
                   void *arg);
+
+/* ---- join.c ---------------------------------------------------------------------------------- */
+
 int thread_join(struct tl_thread t, void **value);
 int thread_detach(struct tl_thread t);
-/* Until the kernel has let go of its stack. */
+/* Until the kernel has let go of its stack. No cancellation point. */
 void thread_wait_gone(struct thread *t);
+
+/* Keeps the thread from ending, so that its TID is its own: ESRCH where it has ended, else *tid.
+ * The calling thread itself cannot end meanwhile. */
+int thread_hold(struct tl_thread id, struct thread **t, int *tid);
+void thread_release(struct thread *t);
 
 /* ---- signal.c -------------------------------------------------------------------------------- */
 
 extern const struct tl_signal_ops clone_signal;
 extern const struct tl_fork_ops clone_fork;
+
+/* ---- cancel.c, info.c ------------------------------------------------------------------------ */
+
+extern const struct tl_cancel_ops clone_cancel;
+extern const struct tl_io_ops clone_io;
+extern const struct tl_info_ops clone_info;
+int clone_sleep(uint64_t ns);
+/* sched_setscheduler(2). */
+int clone_set_sched(int tid, const struct tl_sched *sched);
 
 #endif

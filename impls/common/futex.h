@@ -14,6 +14,13 @@
 #include <linux/futex.h>
 #include <stdatomic.h>
 #include <stdint.h>
+#include <time.h>
+
+/* Absolute; clock is CLOCK_REALTIME or CLOCK_MONOTONIC. */
+struct futex_deadline {
+    clockid_t clock;
+    uint64_t ns;
+};
 
 /* 0: woken. EAGAIN: the word is not `expected`. EINTR. */
 static inline int futex_wait(const _Atomic uint32_t *word, uint32_t expected)
@@ -25,6 +32,12 @@ static inline int futex_wait(const _Atomic uint32_t *word, uint32_t expected)
 static inline long futex_wake(const _Atomic uint32_t *word, int n)
 {
     return SYS_CALL(SYS_futex, word, FUTEX_WAKE_PRIVATE, n, 0, 0, 0);
+}
+
+/* The same for a word that is shared with other processes or with the kernel. */
+static inline long futex_wake_shared(const _Atomic uint32_t *word, int n)
+{
+    return SYS_CALL(SYS_futex, word, FUTEX_WAKE, n, 0, 0, 0);
 }
 
 /* Wakes `wake` waiters of word and moves the others to `to`. */
