@@ -147,6 +147,7 @@ static void forked_child(void)
     bool first = (uint32_t)atomic_load(&t->life) == CLONE_FIRST;
 
     pool_forget_others(t);
+    futex_owned_forked();
     atomic_store(&t->senders, 0);
     atomic_store(&clone_state.live, first ? 0 : 1);
     clone_state.orphan = !first;

@@ -199,6 +199,7 @@ static void thread_main_parking(void *arg)
         run_entry(t);
         set_mask(~(uint64_t)0);
         refuse_signals(t);
+        futex_owned_thread_end();
         SYS_CALL(SYS_sigaltstack, &no_stack, NULL, 0, 0, 0, 0);
         if (!announce(t) || !park(t))
             break;

@@ -1,229 +1,19 @@
 /*
- * futex_sync.c - see futex_sync.h.
+ * futex_sync.c - condition variable and semaphore: see futex_sync.h.
  *
- * Mutex: U. Drepper, "Futexes Are Tricky" (2011), section 6, "mutex, take 3"; spin only while the
- * owner runs: J. Eykholt et al., "Beyond Multiprocessing: Multithreading the SunOS Kernel" (1992),
- * section on adaptive mutexes. Semaphore: count and waiters in one 64-bit word after T. Riegel's
- * for glibc 2.21 (bug 12674: a post must not touch the semaphore after it let a waiter through,
- * which may destroy it). Condition variable: a sequence number that waiters sleep on; broadcast
- * moves the sleepers to the mutex.
+ * Semaphore: count and waiters in one 64-bit word after T. Riegel's for glibc 2.21 (bug 12674: a
+ * post must not touch the semaphore after it let a waiter through, which may destroy it). Condition
+ * variable: a sequence number that waiters sleep on; broadcast moves the sleepers to the mutex.
  */
-#include "futex_sync.h"
-
-#include "futex.h"
-#include "tls.h"
+#include "cancel_sys.h"
+#include "futex_mutex.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <sched.h>
 #include <string.h>
-#include <time.h>
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the low half of a word comes first");
-
-/* The longest spin. A futex wake of another CPU takes 12 to 25 us on the machine where this was
- * found (2 vCPUs, Zen 4): spinning longer than a sleep costs never pays (Karlin et al. 1991). */
-#ifndef FUTEX_SPIN_NS
-#define FUTEX_SPIN_NS 20000
-#endif
-
-static unsigned spin_rounds = 1; /* FUTEX_SPIN_NS in calls of futex_pause; set before use */
-
-void futex_sync_init(void)
-{
-    struct timespec from, to;
-    long ns, best = LONG_MAX;
-
-    for (int i = 0; i < 5; i++) {
-        clock_gettime(CLOCK_MONOTONIC, &from);
-        for (int j = 0; j < 64; j++)
-            futex_pause();
-        clock_gettime(CLOCK_MONOTONIC, &to);
-        ns = (to.tv_sec - from.tv_sec) * 1000000000 + to.tv_nsec - from.tv_nsec;
-        if (ns < best)
-            best = ns;
-    }
-    spin_rounds = (unsigned)(64L * FUTEX_SPIN_NS / (best > 64 ? best : 64)) + 1;
-}
-
-/* ---- whether to spin ------------------------------------------------------------------------- */
-
-/* One byte for all threads whose TIDs agree in the low bits: set while one sleeps in the kernel.
- * Relaxed: it decides between spinning and sleeping, never about correctness. */
-#define SLEEPERS 4096
-static _Atomic uint8_t sleeping[SLEEPERS];
-
-static uint32_t own_slot(void)
-{
-    return atomic_load_explicit(tls_tid_word(tls_current()), memory_order_relaxed) % SLEEPERS;
-}
-
-void futex_sleeps(bool now)
-{
-    atomic_store_explicit(&sleeping[own_slot()], now, memory_order_relaxed);
-}
-
-static int sleep_on(const _Atomic uint32_t *word, uint32_t expected)
-{
-    int err;
-
-    futex_sleeps(true);
-    err = futex_wait(word, expected);
-    futex_sleeps(false);
-    return err;
-}
-
-void futex_hint_signal(struct futex_hint *hint)
-{
-    uint32_t cpu = (uint32_t)(tls_cpu() + 1);
-
-    if (atomic_load_explicit(&hint->cpu, memory_order_relaxed) != cpu)
-        atomic_store_explicit(&hint->cpu, cpu, memory_order_relaxed);
-}
-
-unsigned futex_hint_rounds(const struct futex_hint *hint)
-{
-    uint32_t cpu = atomic_load_explicit(&hint->cpu, memory_order_relaxed);
-    uint32_t budget = atomic_load_explicit(&hint->budget, memory_order_relaxed);
-
-    if (!cpu || (int)cpu == tls_cpu() + 1)
-        return 0;
-    return (unsigned)((uint64_t)spin_rounds * (budget ? budget : 256) / 256);
-}
-
-/* A spin that did not pay halves the next one, down to 1/16, which still finds out when that
- * changes; one that paid doubles it. */
-void futex_hint_learn(struct futex_hint *hint, bool won)
-{
-    uint32_t budget = atomic_load_explicit(&hint->budget, memory_order_relaxed);
-
-    if (!budget)
-        budget = 256;
-    if (won ? budget == 256 : budget == 16)
-        return;
-    atomic_store_explicit(&hint->budget, won ? budget * 2 : budget / 2, memory_order_relaxed);
-}
-
-/* ---- mutex ----------------------------------------------------------------------------------- */
-
-/* Invariants: word is 0 (free), 1 (held) or 2 (held, somebody may sleep on word). Whoever sleeps on
- * word has seen it 2 or was moved there by a broadcast; then somebody who will set it to 2 and
- * wake the next is awake. Acquire when taking it from 0 pairs with release when setting it to 0. */
-struct mutex {
-    _Atomic uint32_t word;
-    uint32_t kind;
-    _Atomic uint32_t owner; /* ADAPTIVE: CPU + 1 and slot of the last to take it; relaxed */
-};
-
-_Static_assert(sizeof(struct mutex) <= TL_MUTEX_SIZE, "struct tl_mutex is too small");
-
-static bool take(struct mutex *m)
-{
-    uint32_t free = 0;
-
-    return atomic_compare_exchange_strong_explicit(&m->word, &free, 1, memory_order_acquire,
-                                                   memory_order_relaxed);
-}
-
-static void note_owner(struct mutex *m)
-{
-    atomic_store_explicit(&m->owner, (uint32_t)(tls_cpu() + 1) * SLEEPERS + own_slot(),
-                          memory_order_relaxed);
-}
-
-static void block(struct mutex *m)
-{
-    while (atomic_exchange_explicit(&m->word, 2, memory_order_acquire))
-        sleep_on(&m->word, 2);
-}
-
-/* While the owner is on another CPU and not asleep; bounded, since it may have been preempted. */
-static bool spin_for_owner(struct mutex *m)
-{
-    uint32_t cpu = (uint32_t)(tls_cpu() + 1);
-
-    for (unsigned i = 0; i < spin_rounds; i++) {
-        uint32_t owner = atomic_load_explicit(&m->owner, memory_order_relaxed);
-
-        if (!atomic_load_explicit(&m->word, memory_order_relaxed) && take(m))
-            return true;
-        if (owner / SLEEPERS == cpu || !cpu ||
-            atomic_load_explicit(&sleeping[owner % SLEEPERS], memory_order_relaxed))
-            return false;
-        futex_pause();
-    }
-    return false;
-}
-
-static void spin(struct mutex *m)
-{
-    do {
-        while (atomic_load_explicit(&m->word, memory_order_relaxed))
-            futex_pause();
-    } while (!take(m));
-}
-
-static __attribute__((noinline)) int lock_slow(struct mutex *m)
-{
-    if (m->kind == TL_MUTEX_SPIN)
-        spin(m);
-    else if (m->kind == TL_MUTEX_BLOCK || !spin_for_owner(m))
-        block(m);
-    if (m->kind == TL_MUTEX_ADAPTIVE)
-        note_owner(m);
-    return 0;
-}
-
-static int mutex_init(struct tl_mutex *mutex, enum tl_mutex_kind kind)
-{
-    if (kind > TL_MUTEX_ADAPTIVE)
-        return EINVAL;
-    memset(mutex, 0, sizeof(*mutex));
-    ((struct mutex *)mutex)->kind = kind;
-    return 0;
-}
-
-static int mutex_lock(struct tl_mutex *mutex)
-{
-    struct mutex *m = (struct mutex *)mutex;
-
-    if (!take(m))
-        return lock_slow(m);
-    if (m->kind == TL_MUTEX_ADAPTIVE)
-        note_owner(m);
-    return 0;
-}
-
-static int mutex_trylock(struct tl_mutex *mutex)
-{
-    struct mutex *m = (struct mutex *)mutex;
-
-    if (atomic_load_explicit(&m->word, memory_order_relaxed) || !take(m))
-        return EBUSY;
-    if (m->kind == TL_MUTEX_ADAPTIVE)
-        note_owner(m);
-    return 0;
-}
-
-/* After the exchange m may be gone; a wake of an address where nobody sleeps does nothing, and one
- * of another object's waiter is a spurious one. */
-static int mutex_unlock(struct tl_mutex *mutex)
-{
-    struct mutex *m = (struct mutex *)mutex;
-
-    if (m->kind == TL_MUTEX_SPIN)
-        atomic_store_explicit(&m->word, 0, memory_order_release);
-    else if (atomic_exchange_explicit(&m->word, 0, memory_order_release) == 2)
-        futex_wake(&m->word, 1);
-    return 0;
-}
-
-static int mutex_destroy(struct tl_mutex *mutex)
-{
-    struct mutex *m = (struct mutex *)mutex;
-
-    return atomic_load_explicit(&m->word, memory_order_relaxed) ? EBUSY : 0;
-}
 
 /* ---- condition variable ---------------------------------------------------------------------- */
 
@@ -263,32 +53,63 @@ static bool cond_spin(struct cond *c, uint32_t sequence)
     return won;
 }
 
-static int cond_wait(struct tl_cond *cond, struct tl_mutex *mutex)
+/* 0, ETIMEDOUT, or -CANCEL_SYS_CANCELED: then nobody has woken it, so that no signal is lost. One
+ * that times out after a signal says that it was signalled, for the signal may have been its. */
+static int cond_sleep(struct cond *c, uint32_t sequence, const struct futex_deadline *deadline)
+{
+    int err;
+
+    if (cond_spin(c, sequence))
+        return 0;
+    atomic_fetch_add_explicit(&c->sleepers, 1, memory_order_seq_cst);
+    err = futex_sleep(&c->sequence, sequence, FUTEX_CANCELLABLE, deadline);
+    atomic_fetch_sub_explicit(&c->sleepers, 1, memory_order_relaxed);
+    if (err == ETIMEDOUT)
+        return atomic_load_explicit(&c->sequence, memory_order_relaxed) == sequence ? err : 0;
+    return err == -CANCEL_SYS_CANCELED ? err : 0;
+}
+
+static int cond_wait_until(struct tl_cond *cond, struct tl_mutex *mutex,
+                           const struct futex_deadline *deadline)
 {
     struct cond *c = (struct cond *)cond;
     struct mutex *m = (struct mutex *)mutex;
     uint32_t sequence, moved;
+    int err;
 
-    if (m->kind == TL_MUTEX_SPIN)
+    if (!futex_mutex_blocks(m))
         return EINVAL;
+    cancel_sys_test();
     atomic_fetch_add_explicit(&c->inside, 1, memory_order_relaxed);
     atomic_store_explicit(&c->mutex, m, memory_order_relaxed);
     sequence = atomic_load_explicit(&c->sequence, memory_order_relaxed);
-    mutex_unlock(mutex);
-    if (!cond_spin(c, sequence)) {
-        atomic_fetch_add_explicit(&c->sleepers, 1, memory_order_seq_cst);
-        sleep_on(&c->sequence, sequence);
-        atomic_fetch_sub_explicit(&c->sleepers, 1, memory_order_relaxed);
-    }
+    futex_mutex.unlock(mutex);
+    err = cond_sleep(c, sequence, deadline);
     moved = atomic_load_explicit(&c->moved, memory_order_relaxed);
     /* Release: the last touch, before cond_destroy's acquire. */
     atomic_fetch_sub_explicit(&c->inside, 1, memory_order_release);
-    if (!moved)
-        return mutex_lock(mutex);
-    block(m); /* others that were moved may sleep on m: the unlock has to wake the next */
-    if (m->kind == TL_MUTEX_ADAPTIVE)
-        note_owner(m);
-    return 0;
+    if (moved) /* others that were moved may sleep on m: the unlock has to wake the next */
+        futex_mutex_relock(m);
+    else
+        futex_mutex.lock(mutex);
+    if (err == -CANCEL_SYS_CANCELED) {
+        personal_test();
+        err = 0; /* only where a handler has disabled cancellation meanwhile */
+    }
+    return err;
+}
+
+static int cond_wait(struct tl_cond *cond, struct tl_mutex *mutex)
+{
+    return cond_wait_until(cond, mutex, NULL);
+}
+
+static int cond_timedwait(struct tl_cond *cond, struct tl_mutex *mutex, clockid_t clock,
+                          uint64_t deadline_ns)
+{
+    if (!futex_clock_is_known(clock))
+        return EINVAL;
+    return cond_wait_until(cond, mutex, &(struct futex_deadline){clock, deadline_ns});
 }
 
 static int cond_signal(struct tl_cond *cond)
@@ -381,15 +202,47 @@ static bool sem_spin(struct sem *s)
     return won;
 }
 
-static int sem_wait(struct tl_sem *sem)
+/* Who gives up takes its waiter off; a post that counted on it left its one in the count, and wakes
+ * whoever else sleeps. */
+static int sem_wait_until(struct sem *s, const struct futex_deadline *deadline)
 {
-    struct sem *s = (struct sem *)sem;
+    int err;
 
+    cancel_sys_test();
     if (sem_take(s, 0) || sem_spin(s))
         return 0;
     atomic_fetch_add_explicit(&s->state, SEM_WAITER, memory_order_relaxed);
-    while (!sem_take(s, SEM_WAITER))
-        sleep_on((_Atomic uint32_t *)&s->state, 0); /* the low half: the count */
+    while (!sem_take(s, SEM_WAITER)) {
+        /* the low half: the count */
+        err = futex_sleep((_Atomic uint32_t *)&s->state, 0, FUTEX_CANCELLABLE, deadline);
+        if (err != ETIMEDOUT && err != -CANCEL_SYS_CANCELED)
+            continue;
+        if (err == ETIMEDOUT && sem_take(s, SEM_WAITER))
+            return 0;
+        atomic_fetch_sub_explicit(&s->state, SEM_WAITER, memory_order_relaxed);
+        if (err == ETIMEDOUT)
+            return err;
+        personal_test();
+        atomic_fetch_add_explicit(&s->state, SEM_WAITER, memory_order_relaxed); /* as in cond */
+    }
+    return 0;
+}
+
+static int sem_wait(struct tl_sem *sem)
+{
+    return sem_wait_until((struct sem *)sem, NULL);
+}
+
+static int sem_timedwait(struct tl_sem *sem, clockid_t clock, uint64_t deadline_ns)
+{
+    if (!futex_clock_is_known(clock))
+        return EINVAL;
+    return sem_wait_until((struct sem *)sem, &(struct futex_deadline){clock, deadline_ns});
+}
+
+static int sem_getvalue(struct tl_sem *sem, int *value)
+{
+    *value = (int)(uint32_t)atomic_load_explicit(&((struct sem *)sem)->state, memory_order_relaxed);
     return 0;
 }
 
@@ -420,20 +273,13 @@ static int sem_destroy(struct tl_sem *sem)
     return 0;
 }
 
-const struct tl_mutex_ops futex_mutex = {
-    .init = mutex_init,
-    .lock = mutex_lock,
-    .trylock = mutex_trylock,
-    .unlock = mutex_unlock,
-    .destroy = mutex_destroy,
-};
-
 const struct tl_cond_ops futex_cond = {
     .init = cond_init,
     .wait = cond_wait,
     .signal = cond_signal,
     .broadcast = cond_broadcast,
     .destroy = cond_destroy,
+    .timedwait = cond_timedwait,
 };
 
 const struct tl_sem_ops futex_sem = {
@@ -442,4 +288,7 @@ const struct tl_sem_ops futex_sem = {
     .trywait = sem_trywait,
     .post = sem_post,
     .destroy = sem_destroy,
+    .timedwait = sem_timedwait,
+    .getvalue = sem_getvalue,
+    .post_in_handler = true,
 };

@@ -1,6 +1,7 @@
 /*
  * futex_sync.h - the contract's mutex, condition variable and semaphore over futexes, for
- * one-to-one implementations whose threads run with blocks of tls.h.
+ * one-to-one implementations whose threads run with blocks of tls.h and cancel by cancel_sys.h.
+ * Waits for a condition variable or a semaphore are cancellation points.
  *
  * Waits that pay off are spun, and only where the other side can answer meanwhile: when it was last
  * seen on another CPU. On one CPU nothing ever spins but TL_MUTEX_SPIN, which has to.
@@ -19,6 +20,11 @@ void futex_sync_init(void);
 extern const struct tl_mutex_ops futex_mutex;
 extern const struct tl_cond_ops futex_cond;
 extern const struct tl_sem_ops futex_sem;
+
+/* A thread ends while its kernel thread lives on: robust mutexes that it holds have lost their
+ * owner. In the child of a fork: it holds none, and the kernel has forgotten its list. */
+void futex_owned_thread_end(void);
+void futex_owned_forked(void);
 
 /* How long the waiters of one object spin before they sleep, learnt from how it went. Invariants:
  * all zero is a valid start; relaxed everywhere, since a wrong value costs time only. */
