@@ -55,7 +55,7 @@ void personal_start(struct personal *p, const struct personal *creator)
 {
     p->cleanup = NULL;
     p->values = NULL;
-    atomic_store_explicit(&p->cancel, 0, memory_order_seq_cst);
+    atomic_store_explicit(&p->cancel, 0, memory_order_relaxed); /* published with the thread */
     if (creator)
         memcpy(p->name, creator->name, sizeof(p->name));
     else
