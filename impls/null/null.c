@@ -5,25 +5,22 @@
  * and must fail each check of concurrency: that is how a check is seen to be able to fail. What
  * would have to wait can never be woken, and answers EDEADLK at once.
  */
-#include "impl.h"
+#include "null.h"
 
-#include "../common/atfork.h"
+#include "../common/generic.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <time.h>
-#include <unistd.h>
-
-enum null_state { NULL_FREE, NULL_RUNS, NULL_ENDED };
 
 /* One for each thread that has not been joined. id = generation << 32 | index. Invariants: the
- * generation rises when an entry is freed, so that an older id is stale; entry 0 is the first
- * thread; free entries form a list by `next`, which ends with 0. */
+ * generation is at least 1 and rises when an entry is freed, so that an older id is stale and 0 is
+ * none; entry 0 is the first thread; free entries form a list by `next`, which ends with 0; frame
+ * is NULL unless state is NULL_RUNS. */
 struct null_thread {
     void *value;
+    struct null_frame *frame;
     uint32_t generation, next;
     enum null_state state;
     bool detached;
@@ -32,19 +29,9 @@ struct null_thread {
 static struct {
     struct null_thread *table; /* moves when it grows: held by index across user code */
     uint32_t used, size, free;
-    uint64_t self;
 } null;
 
-struct null_lock { /* of a mutex */
-    bool held;
-};
-
-struct null_count { /* of a semaphore */
-    unsigned count;
-};
-
-_Static_assert(sizeof(struct null_lock) <= TL_MUTEX_SIZE, "struct tl_mutex is too small");
-_Static_assert(sizeof(struct null_count) <= TL_SEM_SIZE, "struct tl_sem is too small");
+struct null_frame *null_frame;
 
 static uint64_t id_of(uint32_t index)
 {
@@ -58,6 +45,21 @@ static struct null_thread *find(struct tl_thread t)
     if (index >= null.used || null.table[index].state == NULL_FREE || id_of(index) != t.id)
         return NULL;
     return &null.table[index];
+}
+
+enum null_state null_state_of(uint64_t id)
+{
+    const struct null_thread *thread = find((struct tl_thread){id});
+
+    return thread ? thread->state : NULL_FREE;
+}
+
+int null_answer(int result, int saved)
+{
+    int err = result ? errno : 0;
+
+    errno = saved;
+    return err;
 }
 
 static int take(uint32_t *index)
@@ -80,6 +82,7 @@ static int take(uint32_t *index)
         null.size = size;
     }
     *index = null.used++;
+    null.table[*index].generation = 1;
     return 0;
 }
 
@@ -88,27 +91,48 @@ static void give(uint32_t index)
     struct null_thread *thread = &null.table[index];
 
     thread->state = NULL_FREE;
-    thread->generation++;
+    if (!++thread->generation)
+        thread->generation = 1;
     thread->next = null.free;
     null.free = index;
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+/* From the frame of its creator: exit comes back here. */
+static __attribute__((noinline)) void *enter(void *(*entry)(void *), void *arg)
+{
+    if (__builtin_setjmp(null_frame->jump))
+        return null_frame->value;
+    return entry(arg);
 }
 
 static int null_create(struct tl_thread *t, const struct tl_attr *attr, void *(*entry)(void *),
                        void *arg)
 {
-    uint64_t creator = null.self;
+    struct null_frame frame;
     uint32_t index;
     void *value;
-    int err = take(&index);
+    int err;
 
+    if (attr && (attr->stack || attr->sched))
+        return ENOTSUP;
+    err = take(&index);
     if (err)
         return err;
+    personal_start(&frame.personal, &null_frame->personal);
+    frame.creator = null_frame;
+    frame.id = t->id = id_of(index);
     null.table[index].state = NULL_RUNS;
+    null.table[index].frame = &frame;
     null.table[index].detached = attr && attr->detached;
-    t->id = null.self = id_of(index);
-    value = entry(arg);
-    null.self = creator;
+    null_frame = &frame;
+    value = enter(entry, arg);
+    if (frame.personal.cleanup || frame.personal.values)
+        personal_finish(&frame.personal);
+    null_frame = frame.creator;
     null.table[index].value = value;
+    null.table[index].frame = NULL;
     null.table[index].state = NULL_ENDED;
     if (null.table[index].detached)
         give(index);
@@ -117,8 +141,10 @@ static int null_create(struct tl_thread *t, const struct tl_attr *attr, void *(*
 
 static int null_join(struct tl_thread t, void **value)
 {
-    struct null_thread *thread = find(t);
+    struct null_thread *thread;
 
+    null_point();
+    thread = find(t);
     if (!thread)
         return ESRCH;
     if (thread->detached)
@@ -151,7 +177,7 @@ static void null_yield(void)
 
 static struct tl_thread null_self(void)
 {
-    return (struct tl_thread){null.self};
+    return (struct tl_thread){null_frame->id};
 }
 
 static int null_sleep(uint64_t ns)
@@ -159,192 +185,90 @@ static int null_sleep(uint64_t ns)
     struct timespec left = {(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
     int err;
 
+    null_point();
     do {
         err = clock_nanosleep(CLOCK_MONOTONIC, 0, &left, &left);
     } while (err == EINTR);
     return err;
 }
 
-/* ---- synchronisation ------------------------------------------------------------------------- */
-
-static int mutex_init(struct tl_mutex *m, enum tl_mutex_kind kind)
+int null_wait_until(clockid_t clock, uint64_t deadline_ns)
 {
-    if (kind > TL_MUTEX_ADAPTIVE)
+    struct timespec until = {(time_t)(deadline_ns / 1000000000u),
+                             (long)(deadline_ns % 1000000000u)};
+    int err;
+
+    if (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC)
         return EINVAL;
-    ((struct null_lock *)m)->held = false;
-    return 0;
+    do {
+        err = clock_nanosleep(clock, TIMER_ABSTIME, &until, NULL);
+    } while (err == EINTR);
+    return err ? err : ETIMEDOUT;
 }
 
-static int mutex_trylock(struct tl_mutex *m)
+/* ---- exit, cancellation, names --------------------------------------------------------------- */
+
+static struct personal *own(void)
 {
-    struct null_lock *lock = (struct null_lock *)m;
-
-    if (lock->held)
-        return EBUSY;
-    lock->held = true;
-    return 0;
+    return &null_frame->personal;
 }
 
-static int mutex_lock(struct tl_mutex *m)
+static void null_exit(void *value)
 {
-    return mutex_trylock(m) ? EDEADLK : 0;
+    personal_finish(own());
+    null_frame->value = value;
+    __builtin_longjmp(null_frame->jump, 1);
 }
 
-static int mutex_unlock(struct tl_mutex *m)
-{
-    struct null_lock *lock = (struct null_lock *)m;
-
-    if (!lock->held)
-        return EPERM;
-    lock->held = false;
-    return 0;
-}
-
-static int mutex_destroy(struct tl_mutex *m)
-{
-    return ((struct null_lock *)m)->held ? EBUSY : 0;
-}
-
-static int cond_nothing(struct tl_cond *c)
-{
-    (void)c;
-    return 0;
-}
-
-/* Returning 0 as a spurious wake-up would make the caller's loop run for ever. */
-static int cond_wait(struct tl_cond *c, struct tl_mutex *m)
-{
-    (void)c;
-    (void)m;
-    return EDEADLK;
-}
-
-static int sem_init(struct tl_sem *s, unsigned count)
-{
-    if (count > INT_MAX)
-        return EINVAL;
-    ((struct null_count *)s)->count = count;
-    return 0;
-}
-
-static int sem_trywait(struct tl_sem *s)
-{
-    struct null_count *sem = (struct null_count *)s;
-
-    if (!sem->count)
-        return EAGAIN;
-    sem->count--;
-    return 0;
-}
-
-static int sem_wait(struct tl_sem *s)
-{
-    return sem_trywait(s) ? EDEADLK : 0;
-}
-
-static int sem_post(struct tl_sem *s)
-{
-    struct null_count *sem = (struct null_count *)s;
-
-    if (sem->count == INT_MAX)
-        return EOVERFLOW;
-    sem->count++;
-    return 0;
-}
-
-static int sem_destroy(struct tl_sem *s)
-{
-    (void)s;
-    return 0;
-}
-
-static const struct tl_mutex_ops null_mutex = {
-    .init = mutex_init,
-    .lock = mutex_lock,
-    .trylock = mutex_trylock,
-    .unlock = mutex_unlock,
-    .destroy = mutex_destroy,
-};
-
-static const struct tl_cond_ops null_cond = {
-    .init = cond_nothing,
-    .wait = cond_wait,
-    .signal = cond_nothing,
-    .broadcast = cond_nothing,
-    .destroy = cond_nothing,
-};
-
-static const struct tl_sem_ops null_sem = {
-    .init = sem_init,
-    .wait = sem_wait,
-    .trywait = sem_trywait,
-    .post = sem_post,
-    .destroy = sem_destroy,
-};
-
-/* ---- signals, fork --------------------------------------------------------------------------- */
-
-static int null_kill(struct tl_thread t, int sig, const union sigval *value)
+/* A caller of the caller acts on it when it goes on. */
+static int null_cancel(struct tl_thread t)
 {
     struct null_thread *thread = find(t);
-    int saved = errno, err = 0;
 
-    if (!thread || thread->state == NULL_ENDED)
+    if (!thread)
         return ESRCH;
-    if (t.id != null.self)
-        return ENOTSUP; /* a caller of the caller: it does not run before the caller has ended */
-    if (value) {
-        siginfo_t info = {.si_signo = sig, .si_code = SI_QUEUE};
-
-        info.si_pid = getpid();
-        info.si_uid = getuid();
-        info.si_value = *value;
-        if (syscall(SYS_rt_tgsigqueueinfo, getpid(), gettid(), sig, &info))
-            err = errno;
-    } else if (syscall(SYS_tgkill, getpid(), gettid(), sig)) {
-        err = errno;
-    }
-    errno = saved;
-    return err;
+    if (thread == null.table)
+        return EINVAL; /* the first one ends with run() */
+    if (thread->state != NULL_RUNS)
+        return 0; /* has ended: nothing to do */
+    personal_request(&thread->frame->personal);
+    if (atomic_load_explicit(&own()->cancel, memory_order_relaxed) & PERSONAL_ASYNC)
+        personal_test();
+    return 0;
 }
 
-static int null_mask(int how, const sigset_t *set, sigset_t *old)
-{
-    int saved = errno, err = sigprocmask(how, set, old) ? errno : 0;
-
-    errno = saved;
-    return err;
-}
-
-static int null_fork(pid_t *pid)
-{
-    int saved = errno, err = 0;
-
-    atfork_prepare();
-    *pid = fork();
-    if (*pid < 0)
-        err = errno;
-    if (*pid)
-        atfork_parent();
-    else
-        atfork_child();
-    errno = saved;
-    return err;
-}
-
-static const struct tl_signal_ops null_signal = {
-    .kill = null_kill, .mask = null_mask, .wait = NULL, /* see null_why_not */
+static const struct tl_cancel_ops null_cancel_ops = {
+    .cancel = null_cancel,
+    .set_state = personal_set_state,
+    .set_type = personal_set_type,
+    .test = personal_test,
 };
 
-static const struct tl_fork_ops null_fork_ops = {
-    .fork = null_fork,
-    .atfork = atfork_add,
+static int null_set_name(struct tl_thread t, const char *name)
+{
+    struct null_thread *thread = find(t);
+
+    return thread && thread->frame ? personal_set_name(&thread->frame->personal, name) : ESRCH;
+}
+
+static int null_get_name(struct tl_thread t, char *name, size_t size)
+{
+    struct null_thread *thread = find(t);
+
+    return thread && thread->frame ? personal_get_name(&thread->frame->personal, name, size)
+                                   : ESRCH;
+}
+
+static const struct tl_info_ops null_info = {
+    .set_name = null_set_name,
+    .get_name = null_get_name,
 };
 
 /* ---- the table ------------------------------------------------------------------------------- */
 
 static int null_run(const struct tl_boot *boot, void *(*entry)(void *), void *arg, void **value)
 {
+    struct null_frame frame;
     uint32_t index;
     void *got;
     int err = boot->pin(boot, 0);
@@ -353,11 +277,20 @@ static int null_run(const struct tl_boot *boot, void *(*entry)(void *), void *ar
         err = take(&index);
     if (err)
         return err;
+    personal_init(own, null_exit, true);
+    generic_init(&null_mutex, &null_cond, &null_cancel_ops, personal_protect, null_self);
+    personal_start(&frame.personal, NULL);
+    frame.creator = NULL;
+    frame.id = id_of(index);
     null.table[index].state = NULL_RUNS;
-    null.self = id_of(index);
+    null.table[index].frame = &frame;
+    null.table[index].detached = false;
+    null_frame = &frame;
     got = entry(arg);
+    personal_finish(&frame.personal);
     if (value)
         *value = got;
+    null_frame = NULL;
     free(null.table);
     memset(&null, 0, sizeof(null));
     return 0;
@@ -365,8 +298,20 @@ static int null_run(const struct tl_boot *boot, void *(*entry)(void *), void *ar
 
 static const char *null_why_not(const char *what)
 {
-    if (!strcmp(what, "signal.wait"))
-        return "no other thread runs meanwhile that could send the signal";
+    static const char *const reasons[][2] = {
+        {"sem.post_in_handler", "the count is a plain variable, as the floor of what a semaphore "
+                                "costs: a post in the middle of another call would be lost"},
+        {"mutex.pi", "its owner never runs while another waits: there is nothing to inherit"},
+        {"mutex.shared-recursive", "it would have to wait for another process"},
+        {"info.stack", "a thread runs on the stack of its creator"},
+        {"info.set_sched", "all threads are one kernel thread, one after the other"},
+        {"info.get_sched", "all threads are one kernel thread, one after the other"},
+        {"concurrency", "there is one kernel thread, which runs the function in create"},
+    };
+
+    for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
+        if (!strcmp(what, reasons[i][0]))
+            return reasons[i][1];
     return NULL;
 }
 
@@ -383,11 +328,20 @@ static const struct tl_impl null_impl = {
     .yield = null_yield,
     .self = null_self,
     .sleep = null_sleep,
+    .exit = null_exit,
+    .protect = personal_protect,
+    .once = generic_once,
     .mutex = &null_mutex,
     .cond = &null_cond,
     .sem = &null_sem,
+    .rwlock = &generic_rwlock,
+    .barrier = &generic_barrier,
+    .key = &personal_key,
+    .cancel = &null_cancel_ops,
     .signal = &null_signal,
-    .fork = &null_fork_ops,
+    .fork = &null_fork,
+    .info = &null_info,
+    .io = &null_io,
     .why_not = null_why_not,
 };
 
