@@ -159,17 +159,6 @@ static struct tl_thread nptl_self(void)
     return (struct tl_thread){(uint64_t)pthread_self()};
 }
 
-static int nptl_sleep(uint64_t ns)
-{
-    struct timespec left = nptl_time(ns);
-    int err;
-
-    do {
-        err = clock_nanosleep(CLOCK_MONOTONIC, 0, &left, &left);
-    } while (err == EINTR);
-    return err;
-}
-
 static void nptl_exit(void *value)
 {
     pthread_exit(value);
@@ -243,7 +232,7 @@ static const struct tl_param nptl_params[] = {
 
 static void pause_ns(uint64_t ns)
 {
-    struct timespec left = nptl_time(ns);
+    struct timespec left = posix_time(ns);
 
     clock_nanosleep(CLOCK_MONOTONIC, 0, &left, NULL);
 }
@@ -328,7 +317,7 @@ static const struct tl_impl nptl_impl = {
     .detach = nptl_detach,
     .yield = nptl_yield,
     .self = nptl_self,
-    .sleep = nptl_sleep,
+    .sleep = posix_sleep,
     .exit = nptl_exit,
     .protect = nptl_protect,
     .once = nptl_once,

@@ -8,7 +8,8 @@
 
 #include "impl.h"
 
-#include <errno.h>
+#include "../common/posix.h"
+
 #include <pthread.h>
 
 extern const struct tl_mutex_ops nptl_mutex;
@@ -26,19 +27,5 @@ void nptl_protect(void (*body)(void *), void *body_arg, void (*routine)(void *),
 
 /* The pthread_mutex_t of one that is not TL_MUTEX_SPIN; NULL: it is. */
 pthread_mutex_t *nptl_mutex_of(struct tl_mutex *m);
-
-static inline struct timespec nptl_time(uint64_t ns)
-{
-    return (struct timespec){(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
-}
-
-/* For functions that answer by errno, which the contract leaves alone. */
-static inline int nptl_answer(int result, int saved)
-{
-    int err = result ? errno : 0;
-
-    errno = saved;
-    return err;
-}
 
 #endif

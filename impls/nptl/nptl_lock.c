@@ -109,7 +109,7 @@ static int mutex_destroy(struct tl_mutex *m)
 /* ENOTSUP: POSIX has no timed spin lock. */
 static int mutex_timedlock(struct tl_mutex *m, clockid_t clock, uint64_t deadline_ns)
 {
-    struct timespec until = nptl_time(deadline_ns);
+    struct timespec until = posix_time(deadline_ns);
     pthread_mutex_t *mutex = nptl_mutex_of(m);
 
     return mutex ? pthread_mutex_clocklock(mutex, clock, &until) : ENOTSUP;
@@ -171,14 +171,14 @@ static int rwlock_destroy(struct tl_rwlock *l)
 
 static int rwlock_timedrdlock(struct tl_rwlock *l, clockid_t clock, uint64_t deadline_ns)
 {
-    struct timespec until = nptl_time(deadline_ns);
+    struct timespec until = posix_time(deadline_ns);
 
     return pthread_rwlock_clockrdlock((pthread_rwlock_t *)l, clock, &until);
 }
 
 static int rwlock_timedwrlock(struct tl_rwlock *l, clockid_t clock, uint64_t deadline_ns)
 {
-    struct timespec until = nptl_time(deadline_ns);
+    struct timespec until = posix_time(deadline_ns);
 
     return pthread_rwlock_clockwrlock((pthread_rwlock_t *)l, clock, &until);
 }

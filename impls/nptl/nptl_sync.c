@@ -25,7 +25,7 @@ static int cond_wait(struct tl_cond *c, struct tl_mutex *m)
 static int cond_timedwait(struct tl_cond *c, struct tl_mutex *m, clockid_t clock,
                           uint64_t deadline_ns)
 {
-    struct timespec until = nptl_time(deadline_ns);
+    struct timespec until = posix_time(deadline_ns);
     pthread_mutex_t *mutex = nptl_mutex_of(m);
 
     return mutex ? pthread_cond_clockwait((pthread_cond_t *)c, mutex, clock, &until) : EINVAL;
@@ -61,7 +61,7 @@ static int sem_start(struct tl_sem *s, unsigned count)
 {
     int saved = errno;
 
-    return nptl_answer(sem_init((sem_t *)s, 0, count), saved);
+    return posix_answer(sem_init((sem_t *)s, 0, count), saved);
 }
 
 static int sem_take(struct tl_sem *s)
@@ -69,18 +69,18 @@ static int sem_take(struct tl_sem *s)
     int saved = errno, err;
 
     do {
-        err = nptl_answer(sem_wait((sem_t *)s), saved);
+        err = posix_answer(sem_wait((sem_t *)s), saved);
     } while (err == EINTR);
     return err;
 }
 
 static int sem_take_until(struct tl_sem *s, clockid_t clock, uint64_t deadline_ns)
 {
-    struct timespec until = nptl_time(deadline_ns);
+    struct timespec until = posix_time(deadline_ns);
     int saved = errno, err;
 
     do {
-        err = nptl_answer(sem_clockwait((sem_t *)s, clock, &until), saved);
+        err = posix_answer(sem_clockwait((sem_t *)s, clock, &until), saved);
     } while (err == EINTR);
     return err;
 }
@@ -89,28 +89,28 @@ static int sem_try(struct tl_sem *s)
 {
     int saved = errno;
 
-    return nptl_answer(sem_trywait((sem_t *)s), saved);
+    return posix_answer(sem_trywait((sem_t *)s), saved);
 }
 
 static int sem_give(struct tl_sem *s)
 {
     int saved = errno;
 
-    return nptl_answer(sem_post((sem_t *)s), saved);
+    return posix_answer(sem_post((sem_t *)s), saved);
 }
 
 static int sem_read(struct tl_sem *s, int *value)
 {
     int saved = errno;
 
-    return nptl_answer(sem_getvalue((sem_t *)s, value), saved);
+    return posix_answer(sem_getvalue((sem_t *)s, value), saved);
 }
 
 static int sem_end(struct tl_sem *s)
 {
     int saved = errno;
 
-    return nptl_answer(sem_destroy((sem_t *)s), saved);
+    return posix_answer(sem_destroy((sem_t *)s), saved);
 }
 
 const struct tl_sem_ops nptl_sem = {

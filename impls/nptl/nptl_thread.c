@@ -62,48 +62,13 @@ static int signal_kill(struct tl_thread t, int sig, const union sigval *value)
                  : pthread_kill((pthread_t)t.id, sig);
 }
 
-/* What is left of it after a handler has run is waited for, too: no EINTR, as in sigwait. */
-static int signal_timedwait(const sigset_t *set, siginfo_t *info, uint64_t ns)
-{
-    struct timespec now, left = nptl_time(ns);
-    int saved = errno, err;
-    uint64_t end;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    end = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec + ns;
-    for (;;) {
-        uint64_t at;
-
-        err = nptl_answer(sigtimedwait(set, info, &left) < 0, saved);
-        if (err != EINTR)
-            return err;
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        at = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-        left = nptl_time(at < end ? end - at : 0);
-    }
-}
-
-static int signal_suspend(const sigset_t *mask)
-{
-    int saved = errno, err = nptl_answer(sigsuspend(mask), saved);
-
-    return err == EINTR ? 0 : err;
-}
-
-static int signal_pending(sigset_t *set)
-{
-    int saved = errno;
-
-    return nptl_answer(sigpending(set), saved);
-}
-
 const struct tl_signal_ops nptl_signal = {
     .kill = signal_kill,
     .mask = pthread_sigmask,
     .wait = sigwait,
-    .timedwait = signal_timedwait,
-    .suspend = signal_suspend,
-    .pending = signal_pending,
+    .timedwait = posix_sigtimedwait,
+    .suspend = posix_sigsuspend,
+    .pending = posix_sigpending,
 };
 
 /* ---- name, stack, scheduling ----------------------------------------------------------------- */

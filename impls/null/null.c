@@ -9,10 +9,8 @@
 
 #include "../common/generic.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* One for each thread that has not been joined. id = generation << 32 | index. Invariants: the
  * generation is at least 1 and rises when an entry is freed, so that an older id is stale and 0 is
@@ -52,14 +50,6 @@ enum null_state null_state_of(uint64_t id)
     const struct null_thread *thread = find((struct tl_thread){id});
 
     return thread ? thread->state : NULL_FREE;
-}
-
-int null_answer(int result, int saved)
-{
-    int err = result ? errno : 0;
-
-    errno = saved;
-    return err;
 }
 
 static int take(uint32_t *index)
@@ -182,20 +172,13 @@ static struct tl_thread null_self(void)
 
 static int null_sleep(uint64_t ns)
 {
-    struct timespec left = {(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
-    int err;
-
     null_point();
-    do {
-        err = clock_nanosleep(CLOCK_MONOTONIC, 0, &left, &left);
-    } while (err == EINTR);
-    return err;
+    return posix_sleep(ns);
 }
 
 int null_wait_until(clockid_t clock, uint64_t deadline_ns)
 {
-    struct timespec until = {(time_t)(deadline_ns / 1000000000u),
-                             (long)(deadline_ns % 1000000000u)};
+    struct timespec until = posix_time(deadline_ns);
     int err;
 
     if (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC)

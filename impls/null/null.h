@@ -8,6 +8,7 @@
 #include "impl.h"
 
 #include "../common/personal.h"
+#include "../common/posix.h"
 
 /* A thread that has begun and not ended, on the stack of create. Invariant: the creators form a
  * list that ends with the first thread; `null_frame` is the innermost, and the one that runs. */
@@ -41,8 +42,5 @@ static inline void null_point(void)
     if (personal_due(&null_frame->personal))
         personal_test();
 }
-
-/* For functions that answer by errno, which the contract leaves alone. */
-int null_answer(int result, int saved);
 
 #endif

@@ -7,10 +7,8 @@
 
 #include "../common/atfork.h"
 
-#include <errno.h>
 #include <poll.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 /* ---- signals --------------------------------------------------------------------------------- */
@@ -29,49 +27,23 @@ static int signal_kill(struct tl_thread t, int sig, const union sigval *value)
         info.si_pid = getpid();
         info.si_uid = getuid();
         info.si_value = *value;
-        return null_answer((int)syscall(SYS_rt_tgsigqueueinfo, getpid(), gettid(), sig, &info),
-                           saved);
+        return posix_answer((int)syscall(SYS_rt_tgsigqueueinfo, getpid(), gettid(), sig, &info),
+                            saved);
     }
-    return null_answer((int)syscall(SYS_tgkill, getpid(), gettid(), sig), saved);
+    return posix_answer((int)syscall(SYS_tgkill, getpid(), gettid(), sig), saved);
 }
 
 static int signal_mask(int how, const sigset_t *set, sigset_t *old)
 {
     int saved = errno;
 
-    return null_answer(sigprocmask(how, set, old), saved);
-}
-
-static int signal_pending(sigset_t *set)
-{
-    int saved = errno;
-
-    return null_answer(sigpending(set), saved);
-}
-
-/* Takes one of the set; EAGAIN: none came in time. After a handler the rest is waited for. */
-static int take(const sigset_t *set, siginfo_t *info, uint64_t ns)
-{
-    struct timespec begin, now, left;
-    int saved = errno, err;
-    uint64_t gone = 0;
-
-    clock_gettime(CLOCK_MONOTONIC, &begin);
-    do {
-        uint64_t rest = gone < ns ? ns - gone : 0;
-
-        left = (struct timespec){(time_t)(rest / 1000000000u), (long)(rest % 1000000000u)};
-        err = null_answer(sigtimedwait(set, info, &left) < 0, saved);
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        gone = (uint64_t)((now.tv_sec - begin.tv_sec) * 1000000000 + now.tv_nsec - begin.tv_nsec);
-    } while (err == EINTR);
-    return err;
+    return posix_answer(sigprocmask(how, set, old), saved);
 }
 
 static int signal_timedwait(const sigset_t *set, siginfo_t *info, uint64_t ns)
 {
     null_point();
-    return take(set, info, ns);
+    return posix_sigtimedwait(set, info, ns);
 }
 
 static int signal_wait(const sigset_t *set, int *sig)
@@ -80,7 +52,7 @@ static int signal_wait(const sigset_t *set, int *sig)
     int err;
 
     null_point();
-    err = take(set, &info, 0);
+    err = posix_sigtimedwait(set, &info, 0);
     if (err)
         return err == EAGAIN ? EDEADLK : err;
     *sig = info.si_signo;
@@ -89,11 +61,11 @@ static int signal_wait(const sigset_t *set, int *sig)
 
 static int signal_suspend(const sigset_t *mask)
 {
-    int saved = errno, err;
     sigset_t pending, open;
+    int err;
 
     null_point();
-    err = null_answer(sigpending(&pending), saved);
+    err = posix_sigpending(&pending);
     if (err)
         return err;
     sigemptyset(&open);
@@ -102,8 +74,7 @@ static int signal_suspend(const sigset_t *mask)
             sigaddset(&open, sig);
     if (sigisemptyset(&open))
         return EDEADLK;
-    err = null_answer(sigsuspend(mask), saved);
-    return err == EINTR ? 0 : err;
+    return posix_sigsuspend(mask);
 }
 
 const struct tl_signal_ops null_signal = {
@@ -112,7 +83,7 @@ const struct tl_signal_ops null_signal = {
     .wait = signal_wait,
     .timedwait = signal_timedwait,
     .suspend = signal_suspend,
-    .pending = signal_pending,
+    .pending = posix_sigpending,
 };
 
 /* ---- fork ------------------------------------------------------------------------------------ */
@@ -123,7 +94,7 @@ static int fork_one(pid_t *pid)
 
     atfork_prepare();
     *pid = fork();
-    err = null_answer(*pid < 0, saved);
+    err = posix_answer(*pid < 0, saved);
     if (*pid)
         atfork_parent();
     else
@@ -160,7 +131,7 @@ static int io_read(int fd, void *buffer, size_t size, size_t *done)
         return err;
     n = read(fd, buffer, size);
     *done = n < 0 ? 0 : (size_t)n;
-    return null_answer(n < 0, saved);
+    return posix_answer(n < 0, saved);
 }
 
 static int io_write(int fd, const void *buffer, size_t size, size_t *done)
@@ -172,7 +143,7 @@ static int io_write(int fd, const void *buffer, size_t size, size_t *done)
         return err;
     n = write(fd, buffer, size);
     *done = n < 0 ? 0 : (size_t)n;
-    return null_answer(n < 0, saved);
+    return posix_answer(n < 0, saved);
 }
 
 const struct tl_io_ops null_io = {

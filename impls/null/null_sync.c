@@ -4,7 +4,6 @@
  */
 #include "null.h"
 
-#include <errno.h>
 #include <limits.h>
 
 /* Invariants: count 0: free. owner is the thread that locked it last, 0 after the unlock of an
