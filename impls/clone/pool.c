@@ -382,6 +382,8 @@ void pool_forget_others(struct thread *self)
         }
         if (t->tid)
             atomic_store_explicit(t->tid, 0, memory_order_relaxed);
+        /* A thread that was about to send it a signal is not here to finish that. */
+        atomic_store_explicit(&t->senders, 0, memory_order_relaxed);
         t->parking = false;
         settle(t);
     }
