@@ -21,6 +21,7 @@
 #define CELL_HISTS 8
 #define CELL_PLUGINS 8
 #define CELL_PARTS 1024
+#define CELL_NOTES 8192
 #define CELL_REASON 512
 
 struct cell_value {
@@ -90,6 +91,7 @@ struct cell_result {
     char reason[CELL_REASON];
     _Atomic int reason_taken; /* first writer wins */
     char step[80];            /* CELL_CHECK: where it is */
+    char notes[CELL_NOTES];   /* CELL_CHECK: lines for the reader */
     struct cell_batch batches[CELL_BATCHES];
     int nbatches;
     uint64_t n;              /* run()'s n of the single batches; the others had 2n */

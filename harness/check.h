@@ -28,7 +28,8 @@ enum tl_check_flag {
     /* Two threads have to be half way at the same time: an implementation without TL_CONCURRENT
      * (the control, `null`) must fail it. All checks that this can be said of say it. */
     TL_CHECK_CONCURRENT = 1u << 0,
-    TL_CHECK_ALONE = 1u << 1, /* not beside other checks: it uses up or counts what they share */
+    TL_CHECK_KERNEL = 1u << 2, /* asked of the kernel, once: ctx->impl is NULL; `outside` only */
+    TL_CHECK_ALONE = 1u << 1,  /* not beside other checks: it uses up or counts what they share */
 };
 
 struct tl_check {
@@ -102,6 +103,10 @@ enum tl_status tl_verdict(struct tl_ctx *ctx);
 /* TL_UNSUPPORTED with the implementation's own reason for `what` (see tl_impl.why_not), as in
  * if (err == ENOTSUP) return tl_refused(ctx, "mutex.robust"); */
 enum tl_status tl_refused(struct tl_ctx *ctx, const char *what);
+
+/* One line for the reader beside the verdict, printf-like: a row of a table, a limit that was
+ * found. 8 KiB in all; what is more is cut. Not from several threads at once. */
+void tl_say(struct tl_ctx *ctx, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Where the check is: shown when it hangs or crashes. text is not copied. */
 void tl_step(struct tl_ctx *ctx, const char *text);

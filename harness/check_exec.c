@@ -46,8 +46,12 @@ static int start(struct exec *x, unsigned i, struct check_case *c)
     return e;
 }
 
-static void finish(struct exec *x, struct check_case *c, const struct cell_outcome *out)
+/* notes: what it said, or NULL. */
+static void finish(struct exec *x, struct check_case *c, const struct cell_outcome *out,
+                   const char *notes)
 {
+    free(c->notes);
+    c->notes = notes && *notes ? strdup(notes) : NULL;
     c->done = true;
     c->status = out->status;
     c->wall_ns = out->wall_ns;
@@ -67,7 +71,7 @@ static void collect(struct exec *x)
         x->at[i] = NULL;
         x->busy--;
         if (!cell_interrupted(x->runners[i]))
-            finish(x, c, &out);
+            finish(x, c, &out, cell_page(x->runners[i])->result.notes);
     }
 }
 
@@ -87,7 +91,7 @@ static int run_batch(struct exec *x, struct check_case *cases, size_t n, bool al
             if (c->refused[0]) {
                 struct cell_outcome refused = {.status = TL_UNSUPPORTED};
                 snprintf(refused.reason, sizeof refused.reason, "%s", c->refused);
-                finish(x, c, &refused);
+                finish(x, c, &refused, NULL);
                 next++;
                 continue;
             }

@@ -13,9 +13,11 @@
 /* PUs that a check gets at most: more make races no likelier. */
 #define CHECK_PUS 4
 
+const struct tl_impl check_kernel = {.abi = TL_ABI, .name = "-", .model = "kernel"};
+
 bool check_is_control(const struct tl_impl *impl)
 {
-    return !(impl->traits & TL_CONCURRENT);
+    return impl != &check_kernel && !(impl->traits & TL_CONCURRENT);
 }
 
 /* ---- one case -------------------------------------------------------------------------------- */
@@ -83,6 +85,8 @@ void check_case_make(const struct tl_impl *impl, const struct tl_check *check,
     for (int i = 0; i < ngiven; i++)
         set_param(c, impl, given[i].name, strlen(given[i].name), given[i].value,
                   strlen(given[i].value));
+    if (impl == &check_kernel)
+        return;
     if (check_is_control(impl) && (check->flags & TL_CHECK_CONCURRENT))
         c->expect = EXPECT_FAIL;
     refuse(c, pus);
@@ -200,21 +204,29 @@ int check_plan_make(const struct request *request, const struct place_topology *
         snprintf(error, size, "%s", plan->place.reason);
         return EINVAL;
     }
-    plan->cases = calloc(ni * nc + 1, sizeof *plan->cases);
+    plan->cases = calloc((ni + 1) * nc + 1, sizeof *plan->cases);
     if (!plan->cases)
         return ENOMEM;
     for (size_t i = 0; i < ni; i++)
         for (size_t j = 0; j < nc; j++)
-            if (selected(&request->impls, impls[i]->name) &&
+            if (!(checks[j]->flags & TL_CHECK_KERNEL) &&
+                selected(&request->impls, impls[i]->name) &&
                 selected(&request->checks, checks[j]->name))
                 check_case_make(impls[i], checks[j], given, (int)request->nsets,
                                 (unsigned)plan->place.ncpus, plan->seed, &plan->cases[plan->n++]);
+    for (size_t j = 0; j < nc; j++) /* once, and only where no implementation was chosen */
+        if ((checks[j]->flags & TL_CHECK_KERNEL) && request->impls.n == 0 &&
+            selected(&request->checks, checks[j]->name))
+            check_case_make(&check_kernel, checks[j], NULL, 0, (unsigned)plan->place.ncpus,
+                            plan->seed, &plan->cases[plan->n++]);
     qsort(plan->cases, plan->n, sizeof *plan->cases, by_group);
     return 0;
 }
 
 void check_plan_free(struct check_plan *plan)
 {
+    for (size_t i = 0; i < plan->n; i++)
+        free(plan->cases[i].notes);
     free(plan->cases);
 }
 

@@ -35,6 +35,7 @@ struct check_case {
     enum tl_status status;
     char reason[CELL_REASON];
     char signal[16];
+    char *notes; /* malloc'd; NULL: it said nothing */
     uint64_t wall_ns;
 };
 
@@ -56,6 +57,9 @@ void check_case_make(const struct tl_impl *impl, const struct tl_check *check,
 int check_plan_make(const struct request *request, const struct place_topology *topology,
                     struct check_plan *plan, char *error, size_t size);
 void check_plan_free(struct check_plan *plan);
+
+/* Stands for the kernel in checks that are asked of it: its name is "-". */
+extern const struct tl_impl check_kernel;
 
 /* The implementation runs no two threads at once: the control, which must fail. */
 bool check_is_control(const struct tl_impl *impl);

@@ -40,6 +40,11 @@ static void print_escaped(const char *text, char special)
     }
 }
 
+static const char *impl_name(const struct check_case *c)
+{
+    return c->impl == &check_kernel ? "kernel" : c->impl->name;
+}
+
 static void print_params(const struct check_case *c)
 {
     for (int i = 0; i < c->nparams; i++)
@@ -51,7 +56,7 @@ void check_tap_result(const struct check_case *c, size_t number)
     bool failed = c->status != TL_OK && c->status != TL_UNSUPPORTED;
     bool expected = check_as_expected(c);
     /* Unexpected is `not ok`, whichever way; a failure that is known stays `not ok` with TODO. */
-    printf("%s %zu - %s %s", failed || !expected ? "not ok" : "ok", number, c->impl->name,
+    printf("%s %zu - %s %s", failed || !expected ? "not ok" : "ok", number, impl_name(c),
            c->check->name);
     if (c->mutant)
         printf(" (mutant %s)", c->mutant->name);
@@ -62,6 +67,11 @@ void check_tap_result(const struct check_case *c, size_t number)
         print_escaped(c->reason, '#');
     }
     putchar('\n');
+    for (const char *line = c->notes; line && *line;) {
+        size_t n = strcspn(line, "\n");
+        printf("#   %.*s\n", (int)n, line);
+        line += n + (line[n] == '\n');
+    }
     if (failed || !expected) {
         printf("  ---\n  verdict: %s\n", check_verdict(c->status));
         printf("  message: \"");
@@ -81,8 +91,9 @@ void check_tap_result(const struct check_case *c, size_t number)
             print_params(c);
             printf("\"\n");
         }
-        printf("  again: \"threadlab check --impl %s --seed %llu", c->impl->name,
-               (unsigned long long)c->seed);
+        printf("  again: \"threadlab check --seed %llu", (unsigned long long)c->seed);
+        if (c->impl != &check_kernel)
+            printf(" --impl %s", c->impl->name);
         if (c->mutant)
             printf(" --mutant %s", c->mutant->name);
         printf(" %s\"\n  ...\n", c->check->name);
@@ -133,7 +144,7 @@ static void junit_case(FILE *f, const struct check_case *c)
 {
     bool failed = c->status != TL_OK && c->status != TL_UNSUPPORTED;
     bool expected = check_as_expected(c);
-    fprintf(f, "    <testcase classname=\"threadlab.%s\" name=\"%s\" time=\"%.3f\"", c->impl->name,
+    fprintf(f, "    <testcase classname=\"threadlab.%s\" name=\"%s\" time=\"%.3f\"", impl_name(c),
             c->check->name, (double)c->wall_ns / 1e9);
     if (c->status == TL_OK && expected) {
         fputs("/>\n", f);
@@ -165,7 +176,7 @@ static void junit_suite(FILE *f, const struct check_plan *plan, size_t from, siz
     fprintf(f,
             "  <testsuite name=\"%s\" tests=\"%zu\" failures=\"%zu\" errors=\"0\" skipped=\"%zu\" "
             "time=\"%.3f\">\n",
-            plan->cases[from].impl->name, to - from, failures, skipped, (double)wall_ns / 1e9);
+            impl_name(&plan->cases[from]), to - from, failures, skipped, (double)wall_ns / 1e9);
     for (size_t i = from; i < to; i++)
         junit_case(f, &plan->cases[i]);
     fputs("  </testsuite>\n", f);

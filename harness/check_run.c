@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,6 +61,20 @@ enum tl_status tl_refused(struct tl_ctx *ctx, const char *what)
 {
     const char *why = ctx->impl->why_not ? ctx->impl->why_not(what) : NULL;
     return tl_unsupported(ctx, "%s%s%s", what, why ? ": " : " is not offered", why ? why : "");
+}
+
+void tl_say(struct tl_ctx *ctx, const char *format, ...)
+{
+    va_list args;
+    size_t used = strlen(now.result->notes), room = sizeof now.result->notes - used;
+    (void)ctx;
+    va_start(args, format);
+    int n = vsnprintf(now.result->notes + used, room, format, args);
+    va_end(args);
+    if (n >= 0 && (size_t)n + 1 < room)
+        memcpy(now.result->notes + used + n, "\n", 2);
+    else
+        now.result->notes[used] = '\0';
 }
 
 void tl_step(struct tl_ctx *ctx, const char *text)
@@ -294,6 +309,10 @@ enum tl_status check_run(struct tl_ctx *ctx, const struct tl_boot *boot,
     left_out = order->without;
     if (!now.check)
         return tl_failed(ctx, "the check %s is gone", order->spec.bench);
+    if (!ctx->impl) { /* of the kernel */
+        atomic_store(&result->stage, CELL_CHECKING);
+        return now.check->outside(ctx);
+    }
     if (ctx->impl->probe && ctx->impl->probe(why, sizeof why) != 0)
         return tl_unsupported(ctx, "%s", why);
     if (order->mutant[0]) {

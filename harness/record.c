@@ -237,7 +237,7 @@ int record_header(struct record *r, const struct record_run *run, const struct r
     }
     for (size_t i = 0; run->checks && i < run->checks->n; i++) {
         const struct tl_impl *impl = run->checks->cases[i].impl;
-        if (!json_object_get(impls, impl->name))
+        if (impl != &check_kernel && !json_object_get(impls, impl->name))
             json_object_set_new(impls, impl->name, json_impl(impl));
     }
     json_object_set_new(o, "benches", benches);

@@ -62,6 +62,7 @@ int record_check(struct record *r, const struct record_run *run, const struct ch
     json_object_set_new(o, "status", json_string(cell_status_name(c->status)));
     json_object_set_new(o, "reason", c->status == TL_OK ? json_null() : json_text(c->reason));
     json_object_set_new(o, "signal", json_text(c->signal));
+    json_object_set_new(o, "notes", json_text(c->notes));
     json_object_set_new(o, "mutant", json_text(c->mutant ? c->mutant->name : NULL));
     json_object_set_new(o, "expected", expected_json(c));
     json_object_set_new(o, "expected_why", json_text(c->expect_why));

@@ -90,6 +90,7 @@ static bool still_fails(struct torture *t, struct check_case *c, const struct ch
     for (int i = 0; i < TRIES; i++) {
         tries[i] = *candidate;
         tries[i].done = false;
+        tries[i].notes = NULL;
         tries[i].deadline_ns = SHRINK_DEADLINE_NS;
     }
     execute(t, tries, TRIES);
