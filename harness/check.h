@@ -76,9 +76,10 @@ struct tl_mutant {
     const char *fault; /* the bug in one sentence, as a maintainer would report it */
     const char *kills; /* properties that must fail on it, separated by blanks; at least one */
     const char *of;    /* sound implementations to make it of, separated by blanks; each must be
-                        * caught. NULL: "nptl" */
-    void (*apply)(struct tl_impl *impl); /* NULL: the fault is a TL_MUTANT(name) in the
-                                          * implementation itself (inject.h) */
+                        * caught. NULL: "nptl". "-": of the kernel (TL_CHECK_KERNEL) */
+    void (*apply)(
+        struct tl_impl *impl); /* impl: NULL for the kernel. apply NULL: the fault is a
+                                * TL_MUTANT(name) in the implementation itself (inject.h) */
 };
 
 /* ---- for checks ------------------------------------------------------------------------------ */

@@ -297,6 +297,21 @@ static enum tl_status run_inside(struct tl_ctx *ctx)
     return now.status;
 }
 
+/* Puts the fault in. False: there is no such mutant. */
+static bool put_in(struct tl_ctx *ctx, const char *name)
+{
+    const struct tl_mutant *mutant = registry_mutant(name);
+    if (!mutant)
+        return false;
+    if (ctx->impl) { /* not the kernel */
+        now.mutated = *ctx->impl;
+        ctx->impl = &now.mutated;
+    }
+    if (mutant->apply)
+        mutant->apply(ctx->impl ? &now.mutated : NULL);
+    return true;
+}
+
 enum tl_status check_run(struct tl_ctx *ctx, const struct tl_boot *boot,
                          const struct cell_order *order, struct cell_result *result)
 {
@@ -309,21 +324,10 @@ enum tl_status check_run(struct tl_ctx *ctx, const struct tl_boot *boot,
     left_out = order->without;
     if (!now.check)
         return tl_failed(ctx, "the check %s is gone", order->spec.bench);
-    if (!ctx->impl) { /* of the kernel */
-        atomic_store(&result->stage, CELL_CHECKING);
-        return now.check->outside(ctx);
-    }
-    if (ctx->impl->probe && ctx->impl->probe(why, sizeof why) != 0)
+    if (ctx->impl && ctx->impl->probe && ctx->impl->probe(why, sizeof why) != 0)
         return tl_unsupported(ctx, "%s", why);
-    if (order->mutant[0]) {
-        const struct tl_mutant *mutant = registry_mutant(order->mutant);
-        if (!mutant)
-            return tl_failed(ctx, "the mutant %s is gone", order->mutant);
-        now.mutated = *ctx->impl;
-        ctx->impl = &now.mutated;
-        if (mutant->apply)
-            mutant->apply(&now.mutated);
-    }
+    if (order->mutant[0] && !put_in(ctx, order->mutant))
+        return tl_failed(ctx, "the mutant %s is gone", order->mutant);
     atomic_store(&result->stage, CELL_CHECKING);
     enum tl_status status = now.check->outside ? now.check->outside(ctx) : run_inside(ctx);
     if (status == TL_OK && now.check->after)

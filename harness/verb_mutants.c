@@ -110,14 +110,17 @@ static void make_lists(struct session *s)
             continue;
         chosen++;
         while ((name = strsep(&rest, " "))) {
-            const struct tl_impl *impl = *name ? registry_impl(name) : NULL;
+            const struct tl_impl *impl = strcmp(name, "-") == 0 ? &check_kernel
+                                         : *name                ? registry_impl(name)
+                                                                : NULL;
             if (!*name)
                 continue;
             if (!impl)
                 cli_die("mutant %s is of '%s', which is no implementation", mutants[m]->name, name);
             for (size_t c = 0; c < nc; c++)
                 if (has_word(mutants[m]->kills, checks[c]->name) ||
-                    (first && in_group(mutants[m], checks[c]))) {
+                    (first && in_group(mutants[m], checks[c]) &&
+                     (impl == &check_kernel) == !!(checks[c]->flags & TL_CHECK_KERNEL))) {
                     add(s, &s->sound, impl, checks[c], NULL);
                     add(s, &s->broken, impl, checks[c], mutants[m]);
                 }
