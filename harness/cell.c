@@ -289,9 +289,9 @@ static void judge_exit(struct cell_runner *r, int wait_status, bool timed_out,
     last_words(r, words, sizeof words);
     const char *colon = words[0] ? ": " : "";
     char where[128];
-    snprintf(where, sizeof where, "%s%s%s", cell_stage_name(stage),
-             result->step[0] && stage == CELL_CHECKING ? ", " : "",
-             stage == CELL_CHECKING ? result->step : "");
+    bool step = result->step[0] && stage == CELL_CHECKING;
+    snprintf(where, sizeof where, "%s%s%s%s", cell_stage_name(stage), step ? " (" : "",
+             step ? result->step : "", step ? ")" : "");
 
     if (timed_out) {
         out->status = TL_TIMEOUT;

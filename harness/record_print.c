@@ -69,6 +69,29 @@ static json_t *benches_json(void)
     return o;
 }
 
+static json_t *checks_json(void)
+{
+    const struct tl_check *const *checks;
+    size_t n = registry_checks(&checks);
+    json_t *o = json_object();
+    for (size_t i = 0; i < n; i++)
+        json_object_set_new(o, checks[i]->name, json_check(checks[i]));
+    return o;
+}
+
+static json_t *mutants_json(void)
+{
+    const struct tl_mutant *const *mutants;
+    size_t n = registry_mutants(&mutants);
+    json_t *o = json_object();
+    for (size_t i = 0; i < n; i++)
+        json_object_set_new(o, mutants[i]->name,
+                            json_pack("{s:s, s:s, s:s}", "fault", mutants[i]->fault, "kills",
+                                      mutants[i]->kills, "of",
+                                      mutants[i]->of ? mutants[i]->of : "nptl"));
+    return o;
+}
+
 static json_t *places_json(const struct place_topology *topology)
 {
     static struct place place;
@@ -125,6 +148,10 @@ void record_print_list(const char *what, const struct place_topology *topology)
         json_object_set_new(o, "impls", impls_json());
     if (!what || strcmp(what, "benches") == 0)
         json_object_set_new(o, "benches", benches_json());
+    if (!what || strcmp(what, "checks") == 0)
+        json_object_set_new(o, "checks", checks_json());
+    if (!what || strcmp(what, "mutants") == 0)
+        json_object_set_new(o, "mutants", mutants_json());
     if (!what || strcmp(what, "places") == 0)
         json_object_set_new(o, "places", places_json(topology));
     if (what && strcmp(what, "events") == 0)

@@ -165,11 +165,15 @@ static const struct tl_param params[] = {
      "the promise that is broken", NULL},
     {0},
 };
-static const struct tl_mutex_ops mutex_ops = {mutex_init, mutex_lock, mutex_trylock, mutex_unlock,
-                                              mutex_destroy};
-static const struct tl_sem_ops sem_ops = {sem_start, sem_take, sem_try, sem_give, sem_end};
-static const struct tl_signal_ops signal_ops = {signal_kill, signal_mask, NULL};
-static const struct tl_fork_ops fork_ops = {fork_fork, fork_atfork};
+static const struct tl_mutex_ops mutex_ops = {.init = mutex_init,
+                                              .lock = mutex_lock,
+                                              .trylock = mutex_trylock,
+                                              .unlock = mutex_unlock,
+                                              .destroy = mutex_destroy};
+static const struct tl_sem_ops sem_ops = {
+    .init = sem_start, .wait = sem_take, .trywait = sem_try, .post = sem_give, .destroy = sem_end};
+static const struct tl_signal_ops signal_ops = {.kill = signal_kill, .mask = signal_mask};
+static const struct tl_fork_ops fork_ops = {.fork = fork_fork, .atfork = fork_atfork};
 
 static const struct tl_impl broken = {
     .abi = TL_ABI,
