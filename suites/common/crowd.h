@@ -1,0 +1,60 @@
+/*
+ * crowd.h - for checks: threads that are all half way at the same time, and meet again and again.
+ */
+#ifndef SUITES_CROWD_H
+#define SUITES_CROWD_H
+
+#include "check.h"
+
+#include <stdatomic.h>
+
+#define CROWD_MAX 16
+
+/* Invariants: met counts all arrivals of all meetings; body and n are constant while they run. */
+static struct {
+    struct tl_ctx *ctx;
+    void (*body)(unsigned i);
+    unsigned n;
+    _Atomic unsigned met;
+    _Atomic int meeting[256]; /* 1: the i-th meeting is complete */
+} crowd;
+
+/* Each of the crowd calls it equally often, at most 256 times. Returns when all have: false, when
+ * they will not (tl_await has noted why). */
+static inline bool crowd_meet(void)
+{
+    unsigned at = atomic_fetch_add(&crowd.met, 1);
+    unsigned which = at / crowd.n;
+
+    if (at % crowd.n == crowd.n - 1)
+        atomic_store(&crowd.meeting[which], 1);
+    return tl_await(crowd.ctx, &crowd.meeting[which], "all threads to be there");
+}
+
+static void *crowd_entry(void *arg)
+{
+    if (crowd_meet())
+        crowd.body((unsigned)(uintptr_t)arg);
+    return NULL;
+}
+
+/* Runs body(0) to body(n - 1) in n threads, all of which are there before the first one goes on.
+ * Once at a time. */
+static inline void crowd_run(struct tl_ctx *ctx, unsigned n, void (*body)(unsigned i))
+{
+    struct tl_thread t[CROWD_MAX];
+    unsigned made = 0;
+
+    crowd.ctx = ctx;
+    crowd.body = body;
+    crowd.n = n;
+    atomic_store(&crowd.met, 0);
+    for (size_t i = 0; i < sizeof(crowd.meeting) / sizeof(crowd.meeting[0]); i++)
+        atomic_store(&crowd.meeting[i], 0);
+    while (made < n && tl_start(ctx, made, &t[made], crowd_entry, (void *)(uintptr_t)made))
+        made++;
+    while (made)
+        tl_finish(ctx, t[--made]);
+}
+
+#endif
