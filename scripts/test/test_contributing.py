@@ -16,6 +16,7 @@ TEXT = (ROOT / "CONTRIBUTING.md").read_text()
 EXAMPLES = dict(EXAMPLE.findall(TEXT))
 IMPL = "impls/solo/solo.c"
 BENCH = "suites/example/echo.c"
+CHECK = "suites/example/value-wide.c"
 WARNINGS = "-Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror".split()
 COMPILERS = [c for c in ("gcc", "clang") if shutil.which(c)]
 
@@ -24,7 +25,8 @@ class Module(ctypes.Structure):
     """struct tl_module."""
 
     _fields_ = [("abi", ctypes.c_uint)] + [
-        (name, ctypes.c_void_p) for name in ("impls", "impls_end", "benches", "benches_end")]
+        (name + end, ctypes.c_void_p)
+        for name in ("impls", "benches", "checks", "mutants") for end in ("", "_end")]
 
 
 def build(name, folder, compiler):
@@ -38,15 +40,15 @@ def build(name, folder, compiler):
 
 
 def test_there_is_one_example_of_each_kind():
-    assert set(EXAMPLES) == {IMPL, BENCH}
+    assert set(EXAMPLES) == {IMPL, BENCH, CHECK}
     assert TEXT.count("```c\n") == len(EXAMPLES)
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_is_under_40_lines(name):
+def test_is_short(name):
     code = [line for line in EXAMPLES[name].splitlines()
             if line.strip() and not line.startswith("/*")]
-    assert len(code) < 40
+    assert len(code) < (55 if name == CHECK else 40)  # a check comes with its mutant
 
 
 @pytest.mark.skipif(not shutil.which("clang-format"), reason="no clang-format")
@@ -76,10 +78,26 @@ def test_benchmark_registers(tmp_path, compiler):
     assert re.search(r"tl_benches\s+PROGBITS\s+\S+\s+\S+\s+0*8\s", symbols)
 
 
-def test_both_run_as_plugins(tmp_path):
+def driver_path():
     driver = pathlib.Path(os.environ.get("THREADLAB", ROOT / "build/release/threadlab")).resolve()
     if not driver.exists():
         pytest.skip("the driver is not built")
+    return driver
+
+
+def test_check_passes_and_catches_its_mutant(tmp_path):
+    driver, plugin = driver_path(), f"--plugin={build(CHECK, tmp_path, COMPILERS[0])}"
+    for args, status in ((["check", "--impl=nptl,green", "example.value-wide"], 0),
+                         (["check", "--impl=green", "--mutant=example-join-truncates",
+                           "example.value-wide"], 1),
+                         (["mutants", "example-*"], 0)):
+        done = subprocess.run([driver, args[0], plugin, *args[1:]], text=True, timeout=60,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        assert done.returncode == status, done.stdout
+
+
+def test_both_run_as_plugins(tmp_path):
+    driver = driver_path()
     plugins = [f"--plugin={build(name, tmp_path, COMPILERS[0])}" for name in EXAMPLES]
     record = tmp_path / "run.jsonl"
     done = subprocess.run(
