@@ -12,6 +12,7 @@
 VERSION := 0.1.0
 CONFIG ?= release
 PRESET ?= standard
+TIME ?= 60s
 PREFIX ?= /usr/local
 
 ifeq ($(origin CC),default)
@@ -128,6 +129,16 @@ conformance: $(THREADLAB) $(B)/can-report ## Check all promises and draw the mat
 mutants: ## Can the checks fail? Puts faults in and prints the kill matrix: MUTANT_ARGS=
 	@$(MAKE) --no-print-directory CONFIG=inject all
 	@build/inject/threadlab mutants $(MUTANT_ARGS)
+
+# Sanitizers know nothing of raw clone; leaks are looked for by the unit tests.
+torture: ## Random programs of threads, with delays inside, under ASan and TSan: TIME=60s SEED=
+	@for config in inject asan tsan; do \
+		$(MAKE) --no-print-directory CONFIG=$$config all && \
+		echo "== torture, $$config" && \
+		ASAN_OPTIONS=detect_leaks=0 setarch -R build/$$config/threadlab check --torture $(TIME) \
+			$(if $(SEED),--seed $(SEED)) \
+			$$([ $$config = inject ] || echo --impl nptl,green,ucontext) || exit; \
+	done
 
 test: $(THREADLAB) $(TESTS) $(PLUGINS) $(B)/can-test ## Run all tests; the last line counts them
 	@THREADLAB='$(THREADLAB)' '$(PYTHON)' scripts/runtests --junit $(B)/pytest.xml \

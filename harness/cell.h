@@ -116,8 +116,8 @@ struct cell_result {
     struct pmu_count counters[PMU_MAX_EVENTS]; /* CELL_COUNT */
     uint64_t counted_ops;
     uint64_t setup_ns, warmup_ns, timed_ns, counting_ns, teardown_ns; /* phases */
-    int pinned[4]; /* PU where slot 0..3 was found after pinning; -1: not asked */
-    unsigned pin_failures;
+    _Atomic int pinned[4]; /* PU where slot 0..3 was found after pinning; -1: not asked */
+    _Atomic unsigned pin_failures;
     char pin_error[120];
 };
 

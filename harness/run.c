@@ -250,12 +250,10 @@ static int pin(const struct tl_boot *boot, int slot)
     if (!e && syscall(SYS_getcpu, &now, NULL, NULL) == 0)
         on = (int)now;
     if (slot < 4)
-        result->pinned[slot] = on;
-    if (e || on != cpu) {
-        result->pin_failures++;
+        atomic_store_explicit(&result->pinned[slot], on, memory_order_relaxed);
+    if ((e || on != cpu) && atomic_fetch_add(&result->pin_failures, 1) == 0)
         snprintf(result->pin_error, sizeof result->pin_error, "slot %d on PU %d: %s", slot, cpu,
                  e ? strerror(e) : "the kernel runs it elsewhere");
-    }
     return e;
 }
 
@@ -510,7 +508,8 @@ int run_cell(int fd)
     ctx.seed = order->seed;
     clock_use(&order->clock);
     result->expect = (struct tl_expect){TL_ANY, TL_ANY, false, NULL};
-    memset(result->pinned, 0xff, sizeof result->pinned);
+    for (size_t i = 0; i < sizeof result->pinned / sizeof *result->pinned; i++)
+        atomic_store(&result->pinned[i], -1);
 
     if (order->mode == CELL_COUNT && open_counters() != 0)
         result->status = tl_failed(&ctx, "no memory for the counters");

@@ -13,7 +13,8 @@
 #define SIGNAL SIGUSR1
 
 /* Invariants: edges are used by the threads of one hand-over; inside and entered belong to the
- * mutex of the same number, entered is plain. */
+ * mutex of the same number. entered is read and written apart, not by one atomic step, so that
+ * whoever is let in too early loses an increment; atomic because detached threads end unseen. */
 static struct {
     struct tl_ctx *ctx;
     struct program program;
@@ -27,7 +28,7 @@ static struct {
     } edges[PROGRAM_EDGES];
     struct tl_mutex mutex[PROGRAM_MUTEXES];
     _Atomic int inside[PROGRAM_MUTEXES];
-    unsigned entered[PROGRAM_MUTEXES];
+    _Atomic unsigned entered[PROGRAM_MUTEXES];
     struct tl_sem never; /* posted */
     struct tl_key key;
     bool has_key;
@@ -62,9 +63,9 @@ static void critical(unsigned m)
     if (!TL_CALL(w.ctx, ops->lock(&w.mutex[m])))
         return;
     TL_EXPECT(w.ctx, atomic_fetch_add(&w.inside[m], 1) == 0, "two threads hold mutex %u", m);
-    unsigned seen = w.entered[m];
+    unsigned seen = atomic_load_explicit(&w.entered[m], memory_order_relaxed);
     tl_delay(w.ctx, "critical section");
-    w.entered[m] = seen + 1;
+    atomic_store_explicit(&w.entered[m], seen + 1, memory_order_relaxed);
     atomic_fetch_sub(&w.inside[m], 1);
     TL_CALL(w.ctx, ops->unlock(&w.mutex[m]));
 }
