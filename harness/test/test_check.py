@@ -16,7 +16,8 @@ from driver import (PLUGINS, ROOT, SHORT, alive, children_of, lines, one_clear_l
 
 VERDICTS = PLUGINS / "verdicts.so"
 SCHEMA = json.loads((ROOT / "results/schema/threadlab-1.schema.json").read_text())
-RESULT = re.compile(r"^(ok|not ok) (\d+) - (\S+) (\S+)(?: \(mutant \S+\))?(?: # (SKIP|TODO) (.*))?$")
+RESULT = re.compile(r"^(ok|not ok) (\d+) - (\S+) (\S+)(?: \(mutant \S+\))?"
+                    r"(?: # (SKIP|TODO) (.*))?$")
 
 
 def check(*args, **options):

@@ -63,8 +63,8 @@ _threadlab()
                     --out --resume --plugin --topology --no-checks --dry-run --json'
                 ;;
             check)
-                word='--impl --set --seed --out --expect --junit --jobs --deadline --torture --mutant --plugin
-                    --json'
+                word='--impl --set --seed --out --expect --junit --jobs --deadline --torture
+                    --mutant --plugin --json'
                 ;;
             mutants) word='--seed --jobs --plugin' ;;
             list) word='--json --plugin --topology' ;;
