@@ -96,6 +96,12 @@ static int pool_for(const struct tl_attr *attr, struct stack_pool **pool, size_t
     size_t size = attr->stack_size ? attr->stack_size : USER_STACK_DEFAULT;
     unsigned log2;
 
+    if (USER_UNLIKELY(attr->stack != NULL)) {
+        *pool = NULL;
+        *guard = 0;
+        *usable = attr->stack_size;
+        return attr->stack_size < USER_SMALL_ROOM + (1 << USER_SIZE_MIN_LOG2) ? EINVAL : 0;
+    }
     if (size < (size_t)1 << USER_SIZE_MIN_LOG2)
         return EINVAL;
     if (size > (size_t)1 << USER_SIZE_MAX_LOG2)
@@ -142,11 +148,11 @@ static inline void pool_give(struct stack_pool *pool, void *high)
 }
 
 /* Where the rest of thread t goes on a new stack; the thread starts right below. */
-static inline struct uthread_rest *pool_rest(const struct uthread *t, void *high, size_t usable)
+static inline struct uthread_rest *pool_rest(const struct uthread *t, void *high, bool coloured)
 {
     char *top = high;
 
-    if (USER_LIKELY(usable > 4096))
+    if (USER_LIKELY(coloured))
         top -= (size_t)(t - lib.table) % USER_COLOURS * 64;
     top -= sizeof(struct uthread_rest);
     return (struct uthread_rest *)((uintptr_t)top & ~(uintptr_t)63);

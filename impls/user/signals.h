@@ -1,27 +1,141 @@
 /*
- * signals.h - signals and fork. Included by user.h only.
+ * signals.h - signals. Included by user.h only.
  *
- * Signals: the kernel knows one thread, so a signal reaches whoever runs, on the stack it is on.
- * kill therefore aims at the caller only. The mask is the kernel thread's: shared by all threads
- * (but in a ucontext configuration, where swapcontext keeps one per thread).
+ * The kernel knows one thread, so a signal of its own reaches whoever runs, on the stack it is on.
+ * A signal for another thread is kept here, by signal number and then by age, as the kernel would:
+ * a standard one once, a real-time one as often as it was sent. When the library switches to that
+ * thread (see switch.h) it raises them, before the thread goes on: the handler runs in the thread
+ * and on its stack, with the siginfo of the sender. A thread that waits is interrupted for that,
+ * and waits again; but not one that a condition has let go to its mutex: it has its turn first.
  *
- * Fork: all threads are memory of the process, so the child has them all; fork1 semantics are made
- * by dropping every thread but the caller from the table, the run queue and the timers. Their
- * stacks stay mapped until run() ends. If the caller was not the first thread, the child ends with
- * exit(0) when its last thread does.
+ * The mask is the kernel thread's: shared by all threads (but in a ucontext configuration, where
+ * swapcontext keeps one per thread). What is raised while it is masked stays pending with the
+ * kernel, for whoever runs when the mask is opened.
+ *
+ * kill is not async-signal-safe when aimed at another thread.
  */
 #ifndef TL_USER_SIGNALS_H
 #define TL_USER_SIGNALS_H
 
-#include "../common/atfork.h"
+#include "../common/sys.h"
 
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
+
+struct user_signal {
+    struct user_signal *next;
+    siginfo_t info;
+};
+
+static struct user_signal **signal_place(struct uthread *t, int sig)
+{
+    struct user_signal **at = &t->rest->signals;
+
+    while (*at && (*at)->info.si_signo <= sig)
+        at = &(*at)->next;
+    return at;
+}
+
+static void signal_free(struct user_signal *s)
+{
+    s->next = lib.signals_free;
+    lib.signals_free = s;
+    lib.signals--;
+}
+
+/* What never reached it. */
+static void signals_drop(struct uthread *t)
+{
+    struct user_signal *s;
+
+    while ((s = t->rest->signals)) {
+        t->rest->signals = s->next;
+        signal_free(s);
+    }
+    t->tp = (void *)((uintptr_t)t->tp & ~(uintptr_t)USER_TP_TAG);
+}
+
+/* The kernel delivers it before it returns, unless it is masked. Leaves errno alone. */
+static int signal_raise(const siginfo_t *info)
+{
+    return (int)-SYS_CALL(SYS_rt_tgsigqueueinfo, lib.pid, lib.tid, info->si_signo, info, 0, 0);
+}
+
+static void signals_raise(struct uthread *self)
+{
+    struct user_signal *s;
+
+    while ((s = self->rest->signals)) {
+        siginfo_t info = s->info;
+
+        self->rest->signals = s->next;
+        signal_free(s);
+        if (signal_raise(&info)) {
+            /* Masked, and the kernel's queue is full: kept for the next time. No handler has run,
+             * so it is still the first that is free. */
+            lib.signals_free = s->next;
+            lib.signals++;
+            s->next = self->rest->signals;
+            self->rest->signals = s;
+            return;
+        }
+    }
+}
+
+/* On the thread's own stack, before it goes on. A handler may do what it likes: end the thread, or
+ * give up the PU, which overwrites the context that the thread is about to go on with. */
+static void arrive(void *arg)
+{
+    struct uthread *self = arg;
+    struct context resumed = self->context;
+
+    self->context.state = USER_ACTIVE; /* what it was is not for a handler that gives up the PU */
+    switch_arrived(self);
+    signals_raise(self);
+    if (resumed.state == USER_EARLY_SEM) {
+        resumed.state = USER_ACTIVE;
+        sem_wait_again(self);
+    }
+    resumed.flags = self->context.flags;
+    self->context = resumed;
+    switch_announce(self, self, false);
+}
+
+/* EAGAIN: no memory, or as many are queued as the kernel would queue. */
+static int signal_keep(struct uthread *t, const siginfo_t *info)
+{
+    struct user_signal **place = signal_place(t, info->si_signo), *s = lib.signals_free;
+    struct rlimit limit;
+
+    if (info->si_signo < SIGRTMIN) {
+        for (s = t->rest->signals; s; s = s->next)
+            if (s->info.si_signo == info->si_signo)
+                return 0; /* pending already: once is enough */
+        s = lib.signals_free;
+    } else if (!getrlimit(RLIMIT_SIGPENDING, &limit) && lib.signals >= limit.rlim_cur) {
+        return EAGAIN;
+    }
+    if (s) {
+        lib.signals_free = s->next;
+    } else {
+        s = malloc(sizeof(*s));
+        if (!s)
+            return EAGAIN;
+    }
+    lib.signals++;
+    s->info = *info;
+    s->next = *place;
+    *place = s;
+    t->tp = (void *)((uintptr_t)t->tp | USER_TP_TAG);
+    return 0;
+}
 
 static int user_kill(struct tl_thread id, int sig, const union sigval *value)
 {
-    struct uthread *self = lwp_self()->current, *t = table_find(id);
-    int saved = errno, err = 0;
+    struct lwp *lwp = lwp_self();
+    struct uthread *t = table_find(id);
+    int saved = errno, err;
     siginfo_t info;
 
     if (!t || has_ended(t))
@@ -30,20 +144,18 @@ static int user_kill(struct tl_thread id, int sig, const union sigval *value)
         return EINVAL;
     if (!sig)
         return 0;
-    if (t != self)
-        return ENOTSUP;
-    if (value) {
-        memset(&info, 0, sizeof(info));
-        info.si_signo = sig;
-        info.si_code = SI_QUEUE;
-        info.si_pid = getpid();
-        info.si_uid = getuid();
+    memset(&info, 0, sizeof(info));
+    info.si_signo = sig;
+    info.si_code = value ? SI_QUEUE : SI_TKILL;
+    info.si_pid = lib.pid;
+    info.si_uid = getuid();
+    if (value)
         info.si_value = *value;
-        if (syscall(SYS_rt_tgsigqueueinfo, getpid(), lib.tid, sig, &info))
-            err = errno;
-    } else if (syscall(SYS_tgkill, getpid(), lib.tid, sig)) {
-        err = errno;
-    }
+    if (t == lwp->current)
+        return signal_raise(&info);
+    err = signal_keep(t, &info);
+    if (!err)
+        interrupt(lwp, t);
     errno = saved;
     return err;
 }
@@ -58,72 +170,20 @@ static int user_mask(int how, const sigset_t *set, sigset_t *old)
     return err;
 }
 
-/* The child: only self is left. */
-static void drop_others(struct lwp *lwp, struct uthread *self)
+static void signals_end(void)
 {
-    for (size_t i = 0; i < lib.table_used; i++) {
-        struct uthread *t = &lib.table[i];
+    struct user_signal *s;
 
-        if (t != self && state_of(t) != USER_FREE) {
-            t->context.flags = 0;
-            t->rest = NULL;
-            if (t == lib.first)
-                t->tp = NULL; /* the kernel thread's, never for another thread */
-            table_give(t);
-        }
+    while ((s = lib.signals_free)) {
+        lib.signals_free = s->next;
+        free(s);
     }
-    if (lib.first != self)
-        lib.first = NULL;
-    lwp->ready.head = NULL;
-    lwp->timers = NULL;
-    self->rest->joiner = NULL;
-    lib.live = 1;
-    lib.tid = (int)syscall(SYS_gettid);
 }
 
-/* fork(3) walks a list of threads that only the kernel thread's own TLS block is part of, and sets
- * the TID there: it must run with that block. */
-static __attribute__((noinline)) pid_t fork_as_kernel_thread(int *err)
-{
-    pid_t pid = fork();
-
-    *err = pid < 0 ? errno : 0;
-    return pid;
-}
-
-static int user_fork(pid_t *pid)
-{
-    struct lwp *lwp = lwp_self();
-    struct uthread *self = lwp->current;
-    int err, saved = errno;
-
-    atfork_prepare();
-    if (lib.full_tls && self->tp != lib.tp) {
-        write_tp(lib.tp);
-        *pid = fork_as_kernel_thread(&err);
-        write_tp(self->tp);
-    } else {
-        *pid = fork_as_kernel_thread(&err);
-    }
-    if (err || *pid) {
-        atfork_parent();
-    } else {
-        drop_others(lwp, self);
-        if (lib.full_tls)
-            tls_set_tid(self->tp, lib.tid);
-        atfork_child();
-    }
-    errno = saved;
-    return err;
-}
-
+/* wait, timedwait, suspend, pending: see user_why_not. */
 static const struct tl_signal_ops user_signal_ops = {
-    .kill = user_kill, .mask = user_mask, .wait = NULL, /* see user_why_not */
-};
-
-static const struct tl_fork_ops user_fork_ops = {
-    .fork = user_fork,
-    .atfork = atfork_add,
+    .kill = user_kill,
+    .mask = user_mask,
 };
 
 #endif

@@ -5,6 +5,10 @@
  * (the next one is new) and switch_leave (the old one has ended). What belongs to a thread besides
  * its registers goes with it here: errno, the thread pointer (only where it differs), and what the
  * address and thread sanitizers must be told.
+ *
+ * What the next thread has to do before it goes on (deliver the signals that are pending for it,
+ * say) is done by arrive() on its stack: its thread pointer is tagged (USER_TP_TAG), so that it
+ * differs. A switch to a thread without any costs nothing for it.
  */
 #ifndef TL_USER_SWITCH_H
 #define TL_USER_SWITCH_H
@@ -81,27 +85,41 @@ static inline __attribute__((always_inline)) void switch_arrived(struct uthread 
 #endif
 }
 
-/* errno and the thread pointer. */
-static inline __attribute__((always_inline)) void
+static void arrive(void *self); /* signals.h */
+
+/* The thread pointers differ. True: `to` was tagged. */
+static inline __attribute__((always_inline)) bool switch_tp(struct uthread *to)
+{
+    bool was_tagged = (uintptr_t)to->tp & USER_TP_TAG;
+
+    to->tp = (void *)((uintptr_t)to->tp & ~(uintptr_t)USER_TP_TAG);
+    if (lib.full_tls)
+        write_tp(to->tp);
+    return was_tagged;
+}
+
+/* errno and the thread pointer. True: as switch_tp. */
+static inline __attribute__((always_inline)) bool
 switch_private(struct lwp *lwp, struct uthread *from, struct uthread *to)
 {
     from->err = *lwp->err;
     *lwp->err = to->err;
     lwp->current = to;
-    if (USER_UNLIKELY(to->tp != from->tp))
-        write_tp(to->tp);
+    return USER_UNLIKELY(to->tp != from->tp) && switch_tp(to);
 }
 
 static inline __attribute__((always_inline)) void switch_to(struct lwp *lwp, struct uthread *from,
                                                             struct uthread *to)
 {
     switch_announce(from, to, false);
-    switch_private(lwp, from, to);
-    context_switch(&from->context, &to->context);
+    if (USER_UNLIKELY(switch_private(lwp, from, to)))
+        context_switch_then(&from->context, &to->context, arrive, to);
+    else
+        context_switch(&from->context, &to->context);
     switch_arrived(from);
 }
 
-/* Runs entry as thread `to` right below its rest. */
+/* Runs entry as thread `to` right below its rest. It is new: it has no tag. */
 static inline __attribute__((always_inline)) void
 switch_start(struct lwp *lwp, struct uthread *from, struct uthread *to, void (*entry)(void))
 {
@@ -115,12 +133,15 @@ switch_start(struct lwp *lwp, struct uthread *from, struct uthread *to, void (*e
     switch_arrived(from);
 }
 
-/* Ends `from`: its stack is in use no more when then(from) runs. */
+/* Ends `from`: its stack is in use no more when then(from) runs; then_arrive(from) does the same
+ * and arrive() for the thread that runs now. */
 static inline __attribute__((always_inline, noreturn)) void
-switch_leave(struct lwp *lwp, struct uthread *from, struct uthread *to, void (*then)(void *))
+switch_leave(struct lwp *lwp, struct uthread *from, struct uthread *to, void (*then)(void *),
+             void (*then_arrive)(void *))
 {
     switch_announce(from, to, true);
-    switch_private(lwp, from, to);
+    if (USER_UNLIKELY(switch_private(lwp, from, to)))
+        then = then_arrive;
     context_leave_then(&to->context, then, from);
 }
 

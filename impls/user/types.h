@@ -5,8 +5,10 @@
 #ifndef TL_USER_TYPES_H
 #define TL_USER_TYPES_H
 
+#include "../common/personal.h"
 #include "../common/stack.h"
 
+#include <setjmp.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -35,21 +37,38 @@
 enum user_state {
     USER_FREE,   /* the slot names no thread; it is in the free list (or never used) */
     USER_ACTIVE, /* runs, or is in the run queue */
+    USER_EARLY,  /* likewise, but what it waited for has not come: it was interrupted (sched.h) */
+    USER_EARLY_SEM, /* likewise, in WAITS_SEM */
     USER_WAITS_MUTEX,
+    USER_WAITS_AGAIN, /* for the mutex of a condition that was signalled: not interrupted any more
+                       */
     USER_WAITS_COND,
-    USER_WAITS_SEM,
+    USER_WAITS_SEM,       /* does not ask whether it was interrupted: see arrive() */
+    USER_WAITS_SEM_TIMED, /* asks */
     USER_WAITS_JOIN,
     USER_WAITS_ALL, /* the first thread, after its entry returned */
-    USER_SLEEPS,    /* in the timer heap of its LWP */
+    USER_SLEEPS,    /* in the timer heap of its LWP only */
     USER_ENDED,     /* not joined yet; has neither stack nor rest */
     USER_STATES
 };
 
 enum user_flag {
     USER_DETACHED = 1u << 0,
+    USER_CANCELLED =
+        1u << 1, /* cancel was called for it; personal_due knows whether it is to act */
 };
 
+/* In tp: something is to be done before a thread that does not run goes on. A switch to it sees the
+ * tag by the comparison that it makes anyway, and calls arrive() on its stack. */
+#define USER_TP_TAG 1u
+
 struct uthread_rest;
+struct user_mutex;
+struct user_signal;
+
+struct queue {
+    struct uthread *head, *tail; /* tail is meaningless while head is NULL */
+};
 
 /* A thread: what the scheduler touches, in one cache line of an array that holds nothing else. The
  * rest lies at the top of the thread's stack, whose page is touched anyway.
@@ -62,23 +81,36 @@ struct uthread {
         void *value; /* USER_ENDED: for the joiner */
     };
     struct uthread *next;
-    void *tp;                  /* thread pointer (TLS register) it runs with */
+    void *tp;                  /* thread pointer (TLS register) it runs with; see the tag */
     struct uthread_rest *rest; /* NULL: ended */
     int err;                   /* its errno while it does not run */
     uint32_t generation;       /* high half of the ID; see table.h */
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct uthread) == 64, "one cache line");
 
+/* Invariants: `held` lists the ROBUST and PI mutexes that it owns; waits means something in
+ * WAITS_MUTEX, _COND, _SEM (list) and _JOIN (target) only; timed: it is in the timer heap, whose
+ * node child, sibling and previous are (previous: parent of a first child, else left sibling). */
 struct uthread_rest {
+    /* What create writes: two cache lines, and what is zero side by side. */
     struct uthread *joiner;
+    struct user_mutex *held;
     void *(*entry)(void *);
     void *arg;
-    void *high;              /* end of its stack */
-    struct stack_pool *pool; /* that it goes back to; NULL: mapped alone, as `alone` says */
-    struct stack alone;
-    /* USER_SLEEPS: node of the timer heap */
-    uint64_t deadline_ns;
-    struct uthread *child, *sibling;
+    void *high;                  /* end of its stack */
+    struct stack_pool *pool;     /* that it goes back to; NULL: alone, as below */
+    struct user_signal *signals; /* pending for it alone, in the order of delivery */
+    struct personal personal;
+    uint8_t priority, base_priority; /* with what it was lent by PI mutexes, and without */
+
+    union {
+        struct queue *list;
+        struct uthread *target;
+    } waits;
+    uint64_t deadline_ns; /* CLOCK_MONOTONIC */
+    struct uthread *child, *sibling, *previous;
+    bool timed;
+    struct stack alone; /* base NULL: the caller's memory */
 #if USER_UCONTEXT
     ucontext_t uc;
 #endif
@@ -90,20 +122,36 @@ struct uthread_rest {
 #endif
 };
 
-struct queue {
-    struct uthread *head, *tail; /* tail is meaningless while head is NULL */
+/* The order of the run queue: tl_param "policy". */
+enum user_policy { USER_FIFO, USER_LIFO, USER_PRIORITY };
+#define USER_PRIORITIES 32 /* 0 (default) to 31 (first) */
+
+/* Why giving up the PU takes the slow path: bytes of one word, so that the fast path looks at all
+ * of them at once. */
+union user_slow {
+    uint32_t any;
+    struct {
+        uint8_t timers; /* somebody is in the timer heap */
+        uint8_t policy; /* it is not USER_FIFO */
+    };
 };
 
 /* A kernel thread that runs user-level threads.
  * Invariants: current is the thread whose stack it is on; err is where errno lives for code that
- * runs on it (in mode tls=full each thread has its own errno, and err points to `no_err`). */
+ * runs on it (in mode tls=full each thread has its own errno, and err points to `no_err`); with
+ * USER_PRIORITY the run queue is `levels`, of which bit p of `occupied` tells that p is not empty,
+ * and `ready` is empty. */
 struct lwp {
     struct uthread *current;
     struct queue ready;
     int *err;
-    struct uthread *timers; /* pairing heap by deadline, NULL: nobody sleeps */
+    union user_slow slow;
     unsigned tick;          /* switches since the clock was last looked at */
+    struct uthread *timers; /* pairing heap by deadline, NULL: nobody is in it */
     int no_err;
+    enum user_policy policy;
+    uint32_t occupied;
+    struct queue levels[USER_PRIORITIES];
 } __attribute__((aligned(128)));
 
 /* Guard and size of its stacks are equal, so that any free one will do. */
@@ -127,11 +175,15 @@ struct library {
     struct uthread *table_free;
     size_t live;           /* threads that have not ended */
     struct uthread *first; /* runs entry; NULL in a forked child of another thread */
-    void *first_value;     /* what its entry returned */
+    void *first_value;     /* what its entry returned, or it exited with */
+    jmp_buf first_exit;    /* to the end of its entry */
     bool recycle;          /* stacks and TLS blocks are kept for the next thread */
     bool full_tls;
     bool fsgsbase; /* the TLS register can be written without the kernel */
     int tid;       /* of the kernel thread */
+    int pid;
+    size_t signals; /* kept for threads that do not run */
+    struct user_signal *signals_free;
     size_t page;
     void *tp; /* the kernel thread's own thread pointer */
     struct slab_node *slabs;
@@ -177,6 +229,26 @@ static inline struct uthread *queue_pop(struct queue *q)
     if (t)
         q->head = t->next;
     return t;
+}
+
+/* Takes t, which may be anywhere in it: linear. False: it is not in it. */
+static inline bool queue_remove(struct queue *q, struct uthread *t)
+{
+    struct uthread *before = NULL, *at = q->head;
+
+    while (at && at != t) {
+        before = at;
+        at = at->next;
+    }
+    if (!at)
+        return false;
+    if (before)
+        before->next = t->next;
+    else
+        q->head = t->next;
+    if (q->tail == t)
+        q->tail = before;
+    return true;
 }
 
 /* Appends all of `from`, which becomes empty. */

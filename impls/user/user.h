@@ -17,10 +17,14 @@
  *     table.h    IDs to threads
  *     pool.h     stacks
  *     switch.h   from one thread to the next: the one place that switches, and what goes with it
- *     sched.h    run queue, parking, timers, idling
- *     life.h     create, exit, join, detach
- *     sync.h     mutex, condition variable, semaphore
- *     signals.h  signals and fork
+ *     timer.h    who waits for a time
+ *     sched.h    run queue, parking, interrupting, idling
+ *     mutex.h    mutexes of all kinds
+ *     life.h     create, exit, join, detach, cancel
+ *     sync.h     condition variable, semaphore
+ *     signals.h  signals
+ *     fork.h     fork, of the caller or of all threads
+ *     info.h     names, stacks, priorities
  *     boot.h     parameters, run, the table of operations
  *
  * One kernel thread (LWP) runs it so far. What changes with several of them is in one place each:
@@ -49,13 +53,21 @@
 
 #include "switch.h"
 
+#include "timer.h"
+
 #include "sched.h"
+
+#include "mutex.h"
 
 #include "life.h"
 
 #include "sync.h"
 
 #include "signals.h"
+
+#include "fork.h"
+
+#include "info.h"
 
 #include "boot.h"
 

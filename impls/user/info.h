@@ -1,0 +1,114 @@
+/*
+ * info.h - names, stacks, priorities. Included by user.h only.
+ */
+#ifndef TL_USER_INFO_H
+#define TL_USER_INFO_H
+
+#include <pthread.h>
+
+/* NULL: there is none, or it has ended. */
+static struct uthread *find_alive(struct tl_thread id)
+{
+    struct uthread *t = table_find(id);
+
+    return t && !has_ended(t) ? t : NULL;
+}
+
+static int user_set_name(struct tl_thread id, const char *name)
+{
+    struct uthread *t = find_alive(id);
+
+    return t ? personal_set_name(&t->rest->personal, name) : ESRCH;
+}
+
+static int user_get_name(struct tl_thread id, char *name, size_t size)
+{
+    const struct uthread *t = find_alive(id);
+
+    return t ? personal_get_name(&t->rest->personal, name, size) : ESRCH;
+}
+
+struct stack_answer {
+    void *low;
+    size_t size;
+    int err;
+};
+
+static void ask_library(void *arg)
+{
+    struct stack_answer *answer = arg;
+    pthread_attr_t attr;
+
+    answer->err = pthread_getattr_np(pthread_self(), &attr);
+    if (answer->err)
+        return;
+    answer->err = pthread_attr_getstack(&attr, &answer->low, &answer->size);
+    pthread_attr_destroy(&attr);
+}
+
+/* The first thread's is the kernel thread's, of which the C library knows. A stack of the caller's
+ * is told as it was given, the others without what the library keeps at their top. */
+static int user_stack(struct tl_thread id, void **low, size_t *size, size_t *guard)
+{
+    const struct uthread *t = find_alive(id);
+    const struct uthread_rest *rest;
+    struct stack_answer answer;
+
+    if (!t)
+        return ESRCH;
+    rest = t->rest;
+    *guard = 0;
+    if (t == lib.first) {
+        as_kernel_thread(ask_library, &answer);
+        *low = answer.low;
+        *size = answer.size;
+        return answer.err;
+    }
+    *low = stack_low_of(rest);
+    if (rest->pool || rest->alone.base) {
+        *size = (size_t)((const char *)rest - (char *)*low);
+        *guard = rest->pool ? rest->pool->guard : rest->alone.guard;
+    } else {
+        *size = (size_t)((char *)rest->high - (char *)*low);
+    }
+    return 0;
+}
+
+/* The new priority counts from the thread's next turn on; among its equals it is the last. */
+static int user_set_sched(struct tl_thread id, const struct tl_sched *sched)
+{
+    struct lwp *lwp = lwp_self();
+    struct uthread *t = find_alive(id);
+    unsigned priority;
+    int err;
+
+    if (!t)
+        return ESRCH;
+    err = priority_of(lwp, sched, &priority);
+    if (err)
+        return err;
+    t->rest->base_priority = (uint8_t)priority;
+    pi_settle(lwp, t);
+    return 0;
+}
+
+static int user_get_sched(struct tl_thread id, struct tl_sched *sched)
+{
+    const struct uthread *t = find_alive(id);
+
+    if (!t)
+        return ESRCH;
+    sched->priority = lwp_self()->policy == USER_PRIORITY ? t->rest->base_priority : 0;
+    sched->policy = sched->priority ? SCHED_FIFO : SCHED_OTHER;
+    return 0;
+}
+
+static const struct tl_info_ops user_info_ops = {
+    .set_name = user_set_name,
+    .get_name = user_get_name,
+    .stack = user_stack,
+    .set_sched = user_set_sched,
+    .get_sched = user_get_sched,
+};
+
+#endif
