@@ -66,7 +66,7 @@ const char *__asan_default_options(void)
 #endif
 
 static const struct tl_impl *impl;
-static const char *param_tls = "errno", *param_recycle = "stack";
+static const char *param_tls = "errno", *param_recycle = "stack", *param_policy = "fifo";
 static int pins;
 
 #define MANY 16
@@ -96,7 +96,10 @@ static inline int pin(const struct tl_boot *boot, int slot)
 static inline const char *param(const struct tl_boot *boot, const char *name)
 {
     (void)boot;
-    return !strcmp(name, "tls") ? param_tls : !strcmp(name, "recycle") ? param_recycle : "";
+    return !strcmp(name, "tls")       ? param_tls
+           : !strcmp(name, "recycle") ? param_recycle
+           : !strcmp(name, "policy")  ? param_policy
+                                      : "";
 }
 
 static inline const struct tl_impl *find(const char *name)
@@ -265,6 +268,23 @@ static inline void *parks(void *arg)
     impl->sem->wait(&gate);
     parked--;
     return NULL;
+}
+
+static inline void *locks(void *arg)
+{
+    return (void *)(intptr_t)impl->mutex->lock(arg);
+}
+
+SHARED int trace[64], traced;
+
+static inline void note(int what)
+{
+    trace[traced++ % 64] = what;
+}
+
+static inline uint64_t in_ms(clockid_t clock, unsigned ms)
+{
+    return now_ns(clock) + ms * UINT64_C(1000000);
 }
 
 #define RUN(tests)                                                            \
