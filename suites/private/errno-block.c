@@ -74,17 +74,20 @@ static void awaits(unsigned i)
 
 static void times_out(unsigned i)
 {
-    struct tl_mutex held;
+    struct tl_mutex held; /* a condition of its own, too: one condition, one mutex (POSIX) */
+    struct tl_cond own;
     int err = ctx->impl->sem->timedwait ? ctx->impl->sem->timedwait(&never, CLOCK_MONOTONIC, 1) : 0;
 
     errno_kept(ctx, i, "after sem timedwait");
     if (ctx->impl->cond->timedwait) {
         ctx->impl->mutex->init(&held, TL_MUTEX_BLOCK);
+        ctx->impl->cond->init(&own);
         ctx->impl->mutex->lock(&held);
         errno_set(errno_of(i));
-        err = ctx->impl->cond->timedwait(&cond, &held, CLOCK_MONOTONIC, 1);
+        err = ctx->impl->cond->timedwait(&own, &held, CLOCK_MONOTONIC, 1);
         errno_kept(ctx, i, "after cond timedwait");
         ctx->impl->mutex->unlock(&held);
+        ctx->impl->cond->destroy(&own);
         ctx->impl->mutex->destroy(&held);
     }
     TL_EXPECT(ctx, !err || err == ETIMEDOUT, "a timed wait answered %d", err);
