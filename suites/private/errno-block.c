@@ -5,7 +5,7 @@
 #include "private-errno.h"
 
 #define THREADS 4
-#define TURNS 60
+#define TURNS 30
 
 static struct tl_ctx *ctx;
 static struct tl_mutex mutex;

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #define THREADS 4
-#define TURNS 150
+#define TURNS 60
 #define STORM_US 300
 
 static struct tl_ctx *ctx;
@@ -63,7 +63,7 @@ static void body(unsigned i)
     impl->sem->post(&ring[(i + 1) % THREADS]); /* who fails lets the others go */
     if (!crowd_meet())
         return;
-    for (int n = 0; n < TURNS / 10 && tl_verdict(ctx) == TL_OK; n++) {
+    for (int n = 0; n < TURNS && tl_verdict(ctx) == TL_OK; n++) {
         errno_set(errno_of(i));
         if (i == 0)
             impl->signal->kill(who[i], SIGUSR2, NULL);
@@ -108,9 +108,10 @@ static const struct tl_check errno_private_handler = {
     .method = "four threads hand a baton round and yield while a timer and directed signals run "
               "handlers that change errno and put it back; then one thread's handler leaves its "
               "own value behind, and the others keep theirs",
-    .meaning = "an errno that is saved at the wrong moment of a switch, or that an interrupted "
-               "wait sets to EINTR, is seen; the timer comes some hundred times, so a window of "
-               "a few instructions may be missed",
+    .meaning =
+        "an errno that is saved at the wrong moment of a switch, or that an interrupted "
+        "wait sets to EINTR, is seen; the timer comes at most some hundred times, so a window of "
+        "a few instructions may be missed",
     .needs = "sem signal.kill",
     .flags = TL_CHECK_CONCURRENT,
     .run = run,

@@ -4,7 +4,7 @@
 #include "private-errno.h"
 
 #define THREADS 5
-#define TURNS 500
+#define TURNS 120
 
 static struct tl_ctx *ctx;
 
@@ -34,7 +34,7 @@ static const struct tl_check errno_private = {
     .group = "TLS and errno",
     .promise = "errno is the thread's own: a switch to other threads and back leaves it alone",
     .source = "POSIX.1-2017 XSH 2.3 (errno shall not be affected by other threads)",
-    .method = "five threads set errno to numbers of their own, and find them after each of 500 "
+    .method = "five threads set errno to numbers of their own, and find them after each of 120 "
               "yields and seeded delays",
     .meaning = "an errno that belongs to the kernel thread or the process shows another thread's "
                "number after the first switch; one that leaks in a single path of the scheduler "

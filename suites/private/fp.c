@@ -6,7 +6,7 @@
 #include <fenv.h>
 
 #define THREADS 5
-#define TURNS 200
+#define TURNS 60
 
 static struct tl_ctx *ctx;
 static struct tl_sem ring[THREADS];
@@ -83,7 +83,7 @@ static const struct tl_check fp_control_words = {
     .source = "C11 7.6 p2 (the floating-point environment has thread storage duration); System V "
               "ABI AMD64 3.2.3 (control bits of MXCSR and the x87 control word are callee-saved)",
     .method = "five threads set four rounding modes, divide in double and long double, yield and "
-              "block 200 times, and divide again",
+              "block 60 times, and divide again",
     .meaning = "a switch that leaves a control register to the next thread is seen by the mode "
                "and by what is computed, in both units of an x86",
     .needs = "sem",
@@ -143,7 +143,7 @@ static const struct tl_check fp_environment = {
     .source = "C11 7.6 p2 (the floating-point environment, flags included, has thread storage "
               "duration)",
     .method = "two of five threads divide by zero and overflow, in double and long double; all "
-              "clear the flags, yield and block 200 times, and look",
+              "clear the flags, yield and block 60 times, and look",
     .meaning = "a switch that keeps control words but not status words fails: calling conventions "
                "let a function change the status, the language does not let another thread do so",
     .needs = "sem",

@@ -7,7 +7,7 @@
 
 #define THREADS 5
 #define KEYS 40 /* more than an implementation keeps in the control block (the C library: 32) */
-#define TURNS 100
+#define TURNS 40
 
 static struct tl_ctx *ctx;
 static struct tl_key keys[KEYS];
@@ -58,7 +58,7 @@ static const struct tl_check key_private = {
     .promise = "a key has a value of its own in each thread, which is NULL in a new one",
     .source = "POSIX.1-2017 XSH pthread_key_create, pthread_getspecific",
     .method = "five threads at a time, three generations, find 40 keys at NULL, then set and read "
-              "them 100 times with yields between",
+              "them 40 times with yields between",
     .meaning = "values that are kept per kernel thread, or that a recycled thread inherits, are "
                "seen; 40 keys reach beyond the array that an implementation may keep inline",
     .needs = "key",

@@ -7,7 +7,7 @@
 #include "module.h"
 
 #define THREADS 4
-#define TURNS 100
+#define TURNS 40
 #define SMALL 4096
 #define LARGE (1u << 20)
 
@@ -100,7 +100,7 @@ static const struct tl_check tls_dlopen = {
     .source = "U. Drepper, ELF Handling For Thread-Local Storage (2005), section 3; dlopen(3)",
     .method = "one of four running threads loads a shared object (made in memory) with a variable "
               "of 4 KiB; each looks at the initial values, writes its own number and finds it "
-              "after 100 yields; so do three generations of threads that are created later",
+              "after 40 yields; so do three generations of threads that are created later",
     .meaning = "TLS that is laid out once at the start has no room for it, or hands an ended "
                "thread's copy on; access by dlsym, so compiled access models are not asked",
     .params = "tls=full",

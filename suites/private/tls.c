@@ -7,7 +7,7 @@
 #include "../common/wrap.h"
 
 #define THREADS 5
-#define TURNS 200
+#define TURNS 60
 #define TAG 0x5a5a1234u
 #define ALIGN 64
 
@@ -102,7 +102,7 @@ static const struct tl_check tls_private = {
     .promise = "each thread has its own _Thread_local variables, at addresses of its own",
     .source = "C11 6.2.4 p4 (thread storage duration)",
     .method = "five threads write numbers of their own into three such variables, and find them "
-              "after each of 200 yields and seeded delays",
+              "after each of 60 yields and seeded delays",
     .meaning = "variables that belong to the kernel thread, or are left behind in a switch, show "
                "another thread's number; variables of shared objects are tls.dlopen's",
     .params = "tls=full",
@@ -177,7 +177,7 @@ static void follows_body(unsigned i)
         impl->mutex->unlock(&mutex);
         impl->yield();
         has_stayed(at, i, "after a yield");
-        if (n % 50 == 0)
+        if (n % 15 == 0)
             impl->sleep(100000);
         has_stayed(at, i, "after a sleep");
     }
@@ -202,7 +202,7 @@ static const struct tl_check tls_follows = {
                "thread to kernel thread",
     .source = "C11 6.2.4 p4 (one object for the whole life of the thread); 6.2.4 p2 (an object "
               "has a constant address)",
-    .method = "five threads block on semaphores, contend for a mutex, yield and sleep 200 times; "
+    .method = "five threads block on semaphores, contend for a mutex, yield and sleep 60 times; "
               "after each the variable is where it was, both by an address that the compiler may "
               "have kept and by one that is asked anew, and holds what the thread wrote",
     .meaning = "a thread that goes on elsewhere with the kernel thread's variables is seen. Where "
