@@ -2,6 +2,7 @@
  * fp.c - fp.control-words, fp.environment: how a thread rounds, and which exceptions it has seen.
  */
 #include "../common/crowd.h"
+#include "../common/opaque.h"
 
 #include <fenv.h>
 
@@ -39,7 +40,7 @@ struct thirds {
     long double extended;
 };
 
-static __attribute__((noipa)) struct thirds divide(void)
+static OPAQUE struct thirds divide(void)
 {
     volatile double one = 1, three = 3;
     volatile long double long_one = -1, long_three = 3;
@@ -95,7 +96,7 @@ TL_CHECK(fp_control_words);
 /* ---- fp.environment -------------------------------------------------------------------------- */
 
 /* By arithmetic, as programs do, in both units. */
-static __attribute__((noipa)) void raise_both(void)
+static OPAQUE void raise_both(void)
 {
     volatile double zero = 0, one = 1, huge = 1e308, result;
     volatile long double long_zero = 0, long_one = 1, long_result;

@@ -5,17 +5,18 @@
 #define SUITES_PRIVATE_ERRNO_H
 
 #include "../common/crowd.h"
+#include "../common/opaque.h"
 
 #include <errno.h>
 
 /* Where errno lives is asked anew each time: the compiler may keep the address within a function,
  * which is no fault of the implementation. */
-static __attribute__((noipa)) void errno_set(int value)
+static OPAQUE void errno_set(int value)
 {
     errno = value;
 }
 
-static __attribute__((noipa)) int errno_get(void)
+static OPAQUE int errno_get(void)
 {
     return errno;
 }

@@ -4,6 +4,7 @@
  * In implementations that have a choice it is asked of the mode that promises it (tls=full).
  */
 #include "../common/crowd.h"
+#include "../common/opaque.h"
 #include "../common/wrap.h"
 
 #define THREADS 5
@@ -20,17 +21,17 @@ static _Thread_local _Alignas(ALIGN) unsigned aligned = TAG;
 static struct tl_ctx *ctx;
 
 /* Where a variable lives, asked anew: not what the compiler kept from before a switch. */
-static __attribute__((noipa)) unsigned *tag_now(void)
+static OPAQUE unsigned *tag_now(void)
 {
     return &tag;
 }
 
-static __attribute__((noipa)) unsigned *aligned_now(void)
+static OPAQUE unsigned *aligned_now(void)
 {
     return &aligned;
 }
 
-static __attribute__((noipa)) unsigned *zero_now(void)
+static OPAQUE unsigned *zero_now(void)
 {
     return zero;
 }

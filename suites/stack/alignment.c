@@ -2,6 +2,7 @@
  * alignment.c - stack.alignment, stack.alignment-handler: what compilers rely on when a function is
  * entered.
  */
+#include "../common/opaque.h"
 #include "../common/wrap.h"
 
 #include <signal.h>
@@ -23,7 +24,7 @@ static inline __attribute__((always_inline)) void ask(const char *where)
     TL_EXPECT(ctx, frame % ALIGN == 0, "the frame address %s is %#jx", where, (uintmax_t)frame);
 }
 
-static __attribute__((noipa)) void *entry(void *arg)
+static OPAQUE void *entry(void *arg)
 {
     ask("at the entry of a thread");
     ctx->impl->yield();
@@ -64,7 +65,7 @@ TL_CHECK(stack_alignment);
 
 /* ---- in handlers ----------------------------------------------------------------------------- */
 
-static __attribute__((noipa)) void handler(int sig)
+static OPAQUE void handler(int sig)
 {
     (void)sig;
     ask("in a signal handler");
@@ -72,7 +73,7 @@ static __attribute__((noipa)) void handler(int sig)
 }
 
 /* On stack pointers that differ by less than 16, as a red zone and pushes leave them. */
-static __attribute__((noipa)) void *signals(void *arg)
+static OPAQUE void *signals(void *arg)
 {
     for (int n = 0; n < 20 && tl_verdict(ctx) == TL_OK; n++) {
         TL_CALL(ctx, ctx->impl->signal->kill(ctx->impl->self(), SIGUSR1, NULL));

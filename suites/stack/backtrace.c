@@ -1,6 +1,8 @@
 /*
  * backtrace.c - unwind.backtrace: the frames of a thread begin at its entry.
  */
+#include "../common/opaque.h"
+
 #include "check.h"
 
 #include <execinfo.h>
@@ -34,7 +36,7 @@ static void look(void)
     TL_EXPECT(ctx, n <= entry_at + 1 + BELOW, "%d frames lie beyond the entry", n - entry_at - 1);
 }
 
-static __attribute__((noipa)) int nested(int depth)
+static OPAQUE int nested(int depth)
 {
     int found = 0;
 
@@ -48,14 +50,14 @@ static __attribute__((noipa)) int nested(int depth)
     return found + 1;
 }
 
-static __attribute__((noipa)) void *entry(void *arg)
+static OPAQUE void *entry(void *arg)
 {
     ctx->impl->yield(); /* so that it has been switched away from once */
     TL_EXPECT(ctx, nested(DEPTH - 1) == DEPTH, "the calls did not return");
     return arg;
 }
 
-static __attribute__((noipa)) void create_and_join(unsigned i)
+static OPAQUE void create_and_join(unsigned i)
 {
     struct tl_thread t;
 
