@@ -1,0 +1,123 @@
+/*
+ * signals.h - for the checks of signals: handlers, masks, and counts that somebody waits for.
+ *
+ * Handlers use what POSIX.1-2017 XSH 2.4.3 calls async-signal-safe: atomics, and self() of the
+ * implementation (pthread_self is on that list).
+ */
+#ifndef SUITES_SIGNALS_H
+#define SUITES_SIGNALS_H
+
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "check.h"
+
+/* A count with a goal. reached is 1 from the moment that count is goal. */
+struct tally {
+    _Atomic int count, reached;
+    int goal; /* constant while anybody counts */
+};
+
+static inline void tally_reset(struct tally *t, int goal)
+{
+    t->goal = goal;
+    atomic_store(&t->count, 0);
+    atomic_store(&t->reached, goal == 0);
+}
+
+/* Async-signal-safe. Returns the new count. */
+static inline int tally_add(struct tally *t)
+{
+    int now = atomic_fetch_add(&t->count, 1) + 1;
+
+    if (now == t->goal)
+        atomic_store(&t->reached, 1); /* release: pairs with the acquire in tl_await */
+    return now;
+}
+
+static inline sigset_t signals_of(int sig)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    if (sig)
+        sigaddset(&set, sig);
+    return set;
+}
+
+/* All signals are blocked while a handler runs. */
+static inline bool signals_handle(struct tl_ctx *ctx, int sig,
+                                  void (*handler)(int, siginfo_t *, void *), int flags)
+{
+    struct sigaction action = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO | flags};
+
+    sigfillset(&action.sa_mask);
+    return TL_EXPECT(ctx, sigaction(sig, &action, NULL) == 0, "sigaction(%d): %s", sig,
+                     strerror(errno));
+}
+
+/* how: SIG_BLOCK, SIG_UNBLOCK. False: noted. */
+static inline bool signals_mask(struct tl_ctx *ctx, int how, int sig)
+{
+    sigset_t set = signals_of(sig);
+
+    return TL_CALL(ctx, ctx->impl->signal->mask(how, &set, NULL));
+}
+
+/* Whether the calling thread has it blocked, as the implementation says. */
+static inline bool signals_blocked(struct tl_ctx *ctx, int sig)
+{
+    sigset_t now = signals_of(0);
+
+    TL_CALL(ctx, ctx->impl->signal->mask(SIG_BLOCK, NULL, &now));
+    return sigismember(&now, sig) == 1;
+}
+
+/* Sends to the process, with a payload; a full queue is waited for: others' signals count, too. */
+static inline bool signals_to_process(struct tl_ctx *ctx, int sig, int payload)
+{
+    union sigval value = {.sival_int = payload};
+    int saved = errno, err;
+
+    while ((err = sigqueue(getpid(), sig, value) ? errno : 0) == EAGAIN)
+        ctx->impl->yield();
+    errno = saved;
+    return TL_EXPECT(ctx, err == 0, "sigqueue: %s", strerror(err));
+}
+
+/* signal.kill; a full queue is waited for. */
+static inline int signals_kill(struct tl_ctx *ctx, struct tl_thread t, int sig, int payload)
+{
+    union sigval value = {.sival_int = payload};
+    int err;
+
+    while ((err = ctx->impl->signal->kill(t, sig, &value)) == EAGAIN)
+        ctx->impl->yield();
+    return err;
+}
+
+/* So that a thread that waits for sig goes on: by kill, or, where that cannot be aimed or fails, by
+ * one to the process. Returns what kill answered. */
+static inline int signals_wake(struct tl_ctx *ctx, struct tl_thread t, int sig)
+{
+    int err = signals_kill(ctx, t, sig, 0);
+
+    if (err)
+        signals_to_process(ctx, sig, 0);
+    return err;
+}
+
+/* Gives others the time to get into a wait or out of it: no verdict may rest on it. */
+static inline void signals_linger(struct tl_ctx *ctx)
+{
+    for (int i = 0; i < 20; i++)
+        ctx->impl->yield();
+    if (ctx->impl->traits & TL_BLOCKS_ALONE)
+        usleep(1000);
+}
+
+#endif
