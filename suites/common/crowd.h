@@ -10,12 +10,14 @@
 
 #define CROWD_MAX 16
 
-/* Invariants: met counts all arrivals of all meetings; body and n are constant while they run. */
+/* Invariants: met counts all arrivals of all meetings; steps all calls of crowd_step; body and n
+ * are constant while they run. */
 static struct {
     struct tl_ctx *ctx;
     void (*body)(unsigned i);
     unsigned n;
-    _Atomic unsigned met;
+    _Atomic unsigned met, steps;
+    _Atomic bool leaving;     /* one body has returned */
     _Atomic int meeting[256]; /* 1: the i-th meeting is complete */
 } crowd;
 
@@ -31,10 +33,23 @@ static inline bool crowd_meet(void)
     return tl_await(crowd.ctx, &crowd.meeting[which], "all threads to be there");
 }
 
+/* Yields, once at least, until another thread has come here as well: a kernel's yield alone may not
+ * run anybody else for as long as a short check takes. No promise: it gives up, and does not wait
+ * where a body has returned. */
+static inline void crowd_step(void)
+{
+    unsigned mine = atomic_fetch_add(&crowd.steps, 1) + 1, turns = 0;
+
+    do {
+        crowd.ctx->impl->yield();
+    } while (atomic_load(&crowd.steps) == mine && !atomic_load(&crowd.leaving) && ++turns < 50);
+}
+
 static void *crowd_entry(void *arg)
 {
     if (crowd_meet())
         crowd.body((unsigned)(uintptr_t)arg);
+    atomic_store(&crowd.leaving, true);
     return NULL;
 }
 
@@ -49,6 +64,8 @@ static inline void crowd_run(struct tl_ctx *ctx, unsigned n, void (*body)(unsign
     crowd.body = body;
     crowd.n = n;
     atomic_store(&crowd.met, 0);
+    atomic_store(&crowd.steps, 0);
+    atomic_store(&crowd.leaving, false);
     for (size_t i = 0; i < sizeof(crowd.meeting) / sizeof(crowd.meeting[0]); i++)
         atomic_store(&crowd.meeting[i], 0);
     while (made < n && tl_start(ctx, made, &t[made], crowd_entry, (void *)(uintptr_t)made))

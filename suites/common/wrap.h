@@ -1,6 +1,6 @@
 /*
- * wrap.h - for mutants: put something around the entry of each thread, or boot the implementation
- * with another value of a parameter than it was asked for.
+ * wrap.h - for mutants: put something around the entry of each thread, boot the implementation with
+ * another value of a parameter than it was asked for, or err now and then.
  */
 #ifndef SUITES_WRAP_H
 #define SUITES_WRAP_H
@@ -13,6 +13,15 @@
 
 /* Parts are used by one mutant each. */
 #define WRAP_UNUSED __attribute__((unused))
+
+/* True once in n calls or so, by no pattern that threads could follow who take turns. */
+static WRAP_UNUSED bool wrap_once_in(unsigned n)
+{
+    static _Atomic uint64_t calls;
+    uint64_t state = calls++;
+
+    return tl_random(&state) % n == 0;
+}
 
 struct wrap_start {
     void *(*entry)(void *);

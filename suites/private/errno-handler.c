@@ -67,7 +67,7 @@ static void body(unsigned i)
         errno_set(errno_of(i));
         if (i == 0)
             impl->signal->kill(who[i], SIGUSR2, NULL);
-        impl->yield();
+        crowd_step();
         if (i > 0)
             errno_kept(ctx, i, "after another thread's handler left its own");
     }

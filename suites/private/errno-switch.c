@@ -1,10 +1,12 @@
 /*
  * errno-switch.c - errno.private: a thread finds its errno as it left it, whoever ran meanwhile.
  */
+#include "../common/wrap.h"
+
 #include "private-errno.h"
 
 #define THREADS 5
-#define TURNS 120
+#define TURNS 60
 
 static struct tl_ctx *ctx;
 
@@ -12,7 +14,7 @@ static void body(unsigned i)
 {
     errno_set(errno_of(i));
     for (int turn = 0; turn < TURNS && tl_verdict(ctx) == TL_OK; turn++) {
-        ctx->impl->yield();
+        crowd_step();
         if (!errno_kept(ctx, i, "after a yield"))
             break;
         tl_delay(ctx, "between two yields");
@@ -50,12 +52,10 @@ static void (*sound_yield)(void);
 
 static void yield_leaks(void)
 {
-    static _Atomic unsigned calls;
-
-    if (atomic_fetch_add(&calls, 1) % 3)
-        sound_yield();
-    else
+    if (wrap_once_in(3))
         ERRNO_LEAKS((sound_yield(), 0));
+    else
+        sound_yield();
 }
 
 static void apply(struct tl_impl *impl)

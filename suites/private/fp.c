@@ -3,6 +3,7 @@
  */
 #include "../common/crowd.h"
 #include "../common/opaque.h"
+#include "../common/wrap.h"
 
 #include <fenv.h>
 
@@ -57,8 +58,8 @@ static void rounds(unsigned i)
     mine = divide();
     for (int n = 0; n < TURNS && tl_verdict(ctx) == TL_OK; n++) {
         tl_delay(ctx, "with a rounding mode");
-        ctx->impl->yield();
-        if (n % 4 == 0)
+        crowd_step();
+        if (n % 8 == 0)
             hand_round(i);
         now = divide();
         TL_EXPECT(ctx, fegetround() == mode, "thread %u: rounds by mode %#x, it set %#x", i,
@@ -119,8 +120,8 @@ static void excepts(unsigned i)
         feclearexcept(FE_ALL_EXCEPT);
         if (raises)
             raise_both();
-        ctx->impl->yield();
-        if (n % 4 == 0)
+        crowd_step();
+        if (n % 8 == 0)
             hand_round(i);
         int got = fetestexcept(RAISED);
         TL_EXPECT(ctx, got == (raises ? RAISED : 0),
@@ -160,21 +161,17 @@ static _Atomic int last_mode, last_excepts;
 
 static void yield_rounds(void)
 {
-    static _Atomic unsigned calls;
-
     atomic_store(&last_mode, fegetround());
     sound_yield();
-    if (atomic_fetch_add(&calls, 1) % 8 == 7)
+    if (wrap_once_in(8))
         fesetround(atomic_load(&last_mode));
 }
 
 static void yield_excepts(void)
 {
-    static _Atomic unsigned calls;
-
     atomic_store(&last_excepts, fetestexcept(FE_ALL_EXCEPT));
     sound_yield();
-    if (atomic_fetch_add(&calls, 1) % 8 == 7) {
+    if (wrap_once_in(8)) {
         feclearexcept(FE_ALL_EXCEPT);
         feraiseexcept(atomic_load(&last_excepts));
     }

@@ -28,7 +28,7 @@ static void body(unsigned i)
         for (unsigned k = 0; k < KEYS; k++)
             TL_CALL(ctx, ops->set(keys[k], value_of(i, k, turn)));
         tl_delay(ctx, "with values of keys");
-        ctx->impl->yield();
+        crowd_step();
         for (unsigned k = 0; k < KEYS; k++)
             TL_EXPECT(ctx, ops->get(keys[k]) == value_of(i, k, turn),
                       "thread %u, key %u: %p after a yield, it set %p", i, k, ops->get(keys[k]),

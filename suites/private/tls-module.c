@@ -3,6 +3,7 @@
  * while threads run.
  */
 #include "../common/crowd.h"
+#include "../common/wrap.h"
 
 #include "module.h"
 
@@ -52,7 +53,7 @@ static void use(unsigned i)
                   i, (void *)v);
     for (int n = 0; n < TURNS && tl_verdict(ctx) == TL_OK; n++) {
         tl_delay(ctx, "with a variable of a shared object");
-        ctx->impl->yield();
+        crowd_step();
         TL_EXPECT(ctx, v[0] == 100 + i && v[size - 1] == 100 + i,
                   "thread %u: the variable's first and last byte are %u and %u, it wrote %u", i,
                   v[0], v[size - 1], 100 + i);
@@ -133,13 +134,12 @@ static _Atomic unsigned last;
 
 static void yield_mixes(void)
 {
-    static _Atomic unsigned calls;
     unsigned char *v = module ? module_variable(module) : NULL;
 
     if (v)
         atomic_store(&last, *v);
     sound_yield();
-    if (v && atomic_fetch_add(&calls, 1) % 8 == 7)
+    if (v && wrap_once_in(8))
         *v = (unsigned char)atomic_load(&last);
 }
 

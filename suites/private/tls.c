@@ -83,7 +83,7 @@ static void private_body(unsigned i)
         tl_delay(ctx, "with thread-local variables");
         if (!is_own(i, "after a delay"))
             break;
-        ctx->impl->yield();
+        crowd_step();
         if (!is_own(i, "after a yield"))
             break;
     }
@@ -237,11 +237,9 @@ static _Atomic unsigned last_tag;
 
 static void yield_mixes(void)
 {
-    static _Atomic unsigned calls;
-
     atomic_store(&last_tag, *tag_now());
     sound_yield();
-    if (atomic_fetch_add(&calls, 1) % 16 == 15)
+    if (wrap_once_in(16))
         *tag_now() = atomic_load(&last_tag);
 }
 
