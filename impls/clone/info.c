@@ -106,7 +106,7 @@ static int stack(struct tl_thread id, void **low, size_t *size, size_t *guard)
 
     if (err)
         return err;
-    if ((uint32_t)atomic_load_explicit(&t->life, memory_order_relaxed) == CLONE_FIRST) {
+    if ((uint32_t)atomic_load_explicit(&t->life, memory_order_relaxed) == CLONE_LIFE_FIRST) {
         *guard = 0;
         err = first_stack(t->stack.high, low, size);
         errno = saved;

@@ -78,14 +78,14 @@ static int claim(struct tl_thread id, enum clone_life next, struct thread **foun
     do {
         if (life >> 32 != id.id >> 32)
             return ESRCH;
-        if ((uint32_t)life != CLONE_LIVE && (uint32_t)life != CLONE_ENDED)
-            return (uint32_t)life == CLONE_FREE ? ESRCH : t == self ? EDEADLK : EINVAL;
-        if (t == self && next == CLONE_JOINED)
+        if ((uint32_t)life != CLONE_LIFE_LIVE && (uint32_t)life != CLONE_LIFE_ENDED)
+            return (uint32_t)life == CLONE_LIFE_FREE ? ESRCH : t == self ? EDEADLK : EINVAL;
+        if (t == self && next == CLONE_LIFE_JOINED)
             return EDEADLK;
     } while (!atomic_compare_exchange_weak_explicit(&t->life, &life, (life >> 32 << 32) | next,
                                                     memory_order_acq_rel, memory_order_acquire));
     *found = t;
-    *ended = (uint32_t)life == CLONE_ENDED;
+    *ended = (uint32_t)life == CLONE_LIFE_ENDED;
     return 0;
 }
 
@@ -104,7 +104,7 @@ static void unclaim(struct thread *t)
     uint64_t before;
 
     do {
-        before = (uint32_t)life == CLONE_JOINED ? CLONE_LIVE : CLONE_ENDED;
+        before = (uint32_t)life == CLONE_LIFE_JOINED ? CLONE_LIFE_LIVE : CLONE_LIFE_ENDED;
     } while (!atomic_compare_exchange_weak_explicit(&t->life, &life, (life >> 32 << 32) | before,
                                                     memory_order_acq_rel, memory_order_relaxed));
 }
@@ -116,14 +116,14 @@ int thread_join(struct tl_thread id, void **value)
     int err;
 
     cancel_sys_test();
-    err = claim(id, CLONE_JOINED, &t, &ended);
+    err = claim(id, CLONE_LIFE_JOINED, &t, &ended);
     if (err)
         return err;
     while (!(t->parking ? wait_done(t) : wait_gone(t))) {
         unclaim(t);
         personal_test();
         /* Only where a handler has disabled cancellation meanwhile. */
-        err = claim(id, CLONE_JOINED, &t, &ended);
+        err = claim(id, CLONE_LIFE_JOINED, &t, &ended);
         if (err)
             return err;
     }
@@ -137,7 +137,7 @@ int thread_detach(struct tl_thread id)
 {
     struct thread *t;
     bool ended;
-    int err = claim(id, CLONE_DETACHED, &t, &ended);
+    int err = claim(id, CLONE_LIFE_DETACHED, &t, &ended);
 
     if (err)
         return err == EDEADLK ? EINVAL : err;

@@ -100,7 +100,7 @@ struct thread *pool_find(struct tl_thread id)
     if (!t)
         return NULL;
     life = atomic_load_explicit(&t->life, memory_order_acquire);
-    return life >> 32 == id.id >> 32 && (uint32_t)life != CLONE_FREE ? t : NULL;
+    return life >> 32 == id.id >> 32 && (uint32_t)life != CLONE_LIFE_FREE ? t : NULL;
 }
 
 /* A block that was never used. Under the lock. */
@@ -238,7 +238,7 @@ int pool_adopt_first(void)
     t->stack.high = __builtin_frame_address(0);
     personal_start(&t->personal, NULL);
     cancel_sys_start(&t->cancel, &t->personal);
-    atomic_store_explicit(&t->life, CLONE_FIRST, memory_order_release);
+    atomic_store_explicit(&t->life, CLONE_LIFE_FIRST, memory_order_release);
     thread_adopt(t);
     return 0;
 }
@@ -263,7 +263,8 @@ static void retire(struct thread *t)
 {
     uint64_t life = atomic_load_explicit(&t->life, memory_order_relaxed);
 
-    atomic_store_explicit(&t->life, ((life >> 32) + 1) << 32 | CLONE_FREE, memory_order_release);
+    atomic_store_explicit(&t->life, ((life >> 32) + 1) << 32 | CLONE_LIFE_FREE,
+                          memory_order_release);
 }
 
 void pool_give(struct thread *t)
@@ -371,7 +372,7 @@ void pool_forget_others(struct thread *self)
     pool.row_last = &pool.row_first;
     for (uint32_t i = 0; i < pool.used; i++) {
         struct thread *t = block_at(i);
-        bool first = (uint32_t)atomic_load(&t->life) == CLONE_FIRST;
+        bool first = (uint32_t)atomic_load(&t->life) == CLONE_LIFE_FIRST;
 
         if (t == self)
             continue;

@@ -144,7 +144,7 @@ static int pending(sigset_t *set)
 static void forked_child(void)
 {
     struct thread *t = thread_self();
-    bool first = (uint32_t)atomic_load(&t->life) == CLONE_FIRST;
+    bool first = (uint32_t)atomic_load(&t->life) == CLONE_LIFE_FIRST;
 
     pool_forget_others(t);
     futex_owned_forked();

@@ -82,16 +82,17 @@ static void refuse_signals(struct thread *t)
  * now on, or is being joined. generation: that this thread had, in its place. */
 static bool owns_block(struct thread *t, uint64_t generation)
 {
-    uint64_t life = generation | CLONE_LIVE;
+    uint64_t life = generation | CLONE_LIFE_LIVE;
 
-    while (life == (generation | CLONE_LIVE) || life == (generation | CLONE_JOINED)) {
-        uint64_t next = life == (generation | CLONE_LIVE) ? CLONE_ENDED : CLONE_AWAITED_ENDED;
+    while (life == (generation | CLONE_LIFE_LIVE) || life == (generation | CLONE_LIFE_JOINED)) {
+        uint64_t next =
+            life == (generation | CLONE_LIFE_LIVE) ? CLONE_LIFE_ENDED : CLONE_LIFE_AWAITED_ENDED;
 
         if (atomic_compare_exchange_strong_explicit(&t->life, &life, generation | next,
                                                     memory_order_acq_rel, memory_order_acquire))
             return false;
     }
-    return life == (generation | CLONE_DETACHED);
+    return life == (generation | CLONE_LIFE_DETACHED);
 }
 
 __attribute__((noinline)) void thread_call(struct thread *t)
@@ -229,9 +230,9 @@ static void prepare(struct thread *t, const struct tl_attr *attr, int slot)
     atomic_store_explicit(&t->signaled, false, memory_order_relaxed);
     atomic_store_explicit(&t->done, CLONE_RUNS, memory_order_relaxed);
     atomic_fetch_add_explicit(&clone_state.live, 1, memory_order_relaxed);
-    atomic_store_explicit(&t->life,
-                          generation << 32 | (attr->detached ? CLONE_DETACHED : CLONE_LIVE),
-                          memory_order_release);
+    atomic_store_explicit(
+        &t->life, generation << 32 | (attr->detached ? CLONE_LIFE_DETACHED : CLONE_LIFE_LIVE),
+        memory_order_release);
     /* After life, with release: a kill that sees it sees that its older id is stale. */
     atomic_store_explicit(&t->ending, 0, memory_order_release);
 }

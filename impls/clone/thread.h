@@ -33,14 +33,15 @@ enum clone_recycle {
 };
 
 /* Of struct thread.life. LIVE and ENDED can be joined or detached. */
+/* (The prefix is long because CLONE_DETACHED is a flag of clone(2).) */
 enum clone_life {
-    CLONE_FREE,          /* nobody: the id is stale */
-    CLONE_LIVE,          /* runs */
-    CLONE_ENDED,         /* has left its function */
-    CLONE_JOINED,        /* somebody joins it, and will give the block back */
-    CLONE_AWAITED_ENDED, /* the same, and it has left its function */
-    CLONE_DETACHED,      /* runs; gives its block back itself */
-    CLONE_FIRST,         /* the thread that called run() */
+    CLONE_LIFE_FREE,          /* nobody: the id is stale */
+    CLONE_LIFE_LIVE,          /* runs */
+    CLONE_LIFE_ENDED,         /* has left its function */
+    CLONE_LIFE_JOINED,        /* somebody joins it, and will give the block back */
+    CLONE_LIFE_AWAITED_ENDED, /* the same, and it has left its function */
+    CLONE_LIFE_DETACHED,      /* runs; gives its block back itself */
+    CLONE_LIFE_FIRST,         /* the thread that called run() */
 };
 
 /* Of struct thread.work, where a parked kernel thread waits. */
