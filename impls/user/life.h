@@ -181,6 +181,10 @@ static int user_create(struct tl_thread *id, const struct tl_attr *attr, void *(
         return EAGAIN;
     if (USER_LIKELY(pool != NULL)) {
         err = pool_take(pool, &high);
+        if (USER_UNLIKELY(err)) {
+            err = pool_borrow(&pool, &high);
+            usable = pool->usable;
+        }
     } else {
         err = take_alone(attr, usable, guard, &alone);
         high = alone.high;

@@ -139,6 +139,20 @@ static inline int pool_take(struct stack_pool *pool, void **high)
     return 0;
 }
 
+/* When no memory is left for stacks of this size: a larger one that nobody uses. *pool: whose it
+ * is. ENOMEM: none. */
+static __attribute__((noinline, cold)) int pool_borrow(struct stack_pool **pool, void **high)
+{
+    struct stack_pool *row = (*pool)->guard ? lib.pools[1] : lib.pools[0];
+
+    for (struct stack_pool *p = *pool + 1; p < row + USER_SIZES; p++)
+        if (p->free || p->fresh_used < p->fresh.n) {
+            *pool = p;
+            return pool_take(p, high);
+        }
+    return ENOMEM;
+}
+
 static inline void pool_give(struct stack_pool *pool, void *high)
 {
     struct free_stack *top = (struct free_stack *)high - 1;
