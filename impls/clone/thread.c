@@ -271,6 +271,15 @@ static int open_gate(struct thread *t, int tid, const struct tl_sched *sched)
     return err;
 }
 
+/* A handler may run in the new thread before its first own instruction: it finds out who it is. The
+ * variable lies at one offset from the thread pointer in every thread (static TLS). */
+static void adopt_unborn(struct thread *t)
+{
+    ptrdiff_t offset = (char *)&self - (char *)tls_current();
+
+    *(struct thread **)((char *)t->tp + offset) = t;
+}
+
 static int start_fresh(struct thread *t, bool pin, const struct tl_sched *sched)
 {
     long tid;
@@ -278,6 +287,7 @@ static int start_fresh(struct thread *t, bool pin, const struct tl_sched *sched)
     t->pin = pin;
     t->parking = clone_state.recycle == CLONE_RECYCLE_THREAD && t->stack.base;
     atomic_store_explicit(&t->work, CLONE_IDLE, memory_order_relaxed);
+    adopt_unborn(t);
     /* Not 0 for a joiner that learns the id before the kernel writes the TID. */
     atomic_store_explicit(t->tid, CLONE_UNBORN, memory_order_relaxed);
     tid = clone_raw(CLONE_FLAGS, t->stack.high, t->tid, t->tid, t->tp,
