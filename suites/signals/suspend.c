@@ -8,7 +8,7 @@
 
 static struct tl_ctx *ctx;
 static struct tally handled;
-static _Atomic int ready, again, counted, back, over;
+static _Atomic int ready, again, sent, counted, back, over;
 static _Atomic uint64_t suspended, handled_by;
 
 static void handler(int sig, siginfo_t *info, void *context)
@@ -47,6 +47,8 @@ static void *suspender(void *arg)
     for (int i = 0; i < ROUNDS && !atomic_load(&over) && tl_verdict(ctx) == TL_OK; i++) {
         atomic_store(&ready, 1);
         tl_delay(ctx, "before suspend"); /* the signal may be pending already */
+        if (i % 4 == 0 && !tl_await(ctx, &sent, "the signal")) /* it is */
+            break;
         suspend_once();
         atomic_store(&back, 1);
         if (!tl_await(ctx, &again, "the next round"))
@@ -74,9 +76,11 @@ static enum tl_status run_until(struct tl_ctx *c)
         if (i % 8 == 7)
             signals_linger(ctx);
         err = signals_wake(ctx, t, SIGUSR1);
+        atomic_store(&sent, 1);
         tl_await(ctx, &back, "suspend to return after a signal");
         atomic_store(&back, 0);
         tally_reset(&handled, 1);
+        atomic_store(&sent, 0);
         atomic_store(&over, err);
         atomic_store(&again, 1);
     }
