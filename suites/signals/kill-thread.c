@@ -50,8 +50,8 @@ static enum tl_status run_thread(struct tl_ctx *c)
 
     ctx = c;
     who[THREADS] = ctx->impl->self();
-    if (!(ctx->impl->traits & TL_CONCURRENT))
-        return tl_failed(ctx, "no thread is alive while another runs");
+    if (!signals_concurrent(ctx))
+        return TL_FAILED;
     if (!signals_handle(ctx, SIG, handler, SA_RESTART))
         return TL_FAILED;
     tally_reset(&all, SENDS);

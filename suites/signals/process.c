@@ -74,8 +74,8 @@ static enum tl_status run_once(struct tl_ctx *c)
     int made = 0;
 
     ctx = c;
-    if (!(ctx->impl->traits & TL_CONCURRENT))
-        return tl_failed(ctx, "no thread is alive while another runs");
+    if (!signals_concurrent(ctx))
+        return TL_FAILED;
     if (!signals_handle(ctx, SIG, handler, SA_RESTART) ||
         !signals_handle(ctx, SIGUSR1, handler, SA_RESTART))
         return TL_FAILED;

@@ -111,6 +111,12 @@ static inline int signals_wake(struct tl_ctx *ctx, struct tl_thread t, int sig)
     return err;
 }
 
+/* For a check that would wait for ever where create runs the thread to its end. False: noted. */
+static inline bool signals_concurrent(struct tl_ctx *ctx)
+{
+    return TL_EXPECT(ctx, tl_trait(ctx, TL_CONCURRENT), "no thread is alive while another runs");
+}
+
 /* Gives others the time to get into a wait or out of it: no verdict may rest on it. */
 static inline void signals_linger(struct tl_ctx *ctx)
 {
