@@ -126,7 +126,7 @@ static void teardown(struct tl_ctx *ctx)
     ctx->state = NULL;
 }
 
-static const char *const rests_on[] = {"process-directed", "mask.inherited", "mask.per-thread",
+static const char *const rests_on[] = {"signal.process-once", "mask.inherited", "mask.per-thread",
                                        NULL};
 
 static const struct tl_bench signal_process = {
