@@ -1,0 +1,21 @@
+/*
+ * settle.h - for checks: time for the other threads to get into a wait, or out of one.
+ */
+#ifndef SUITES_SETTLE_H
+#define SUITES_SETTLE_H
+
+#include "check.h"
+
+#include <unistd.h>
+
+/* Most likely they are there when it returns. No verdict on a sound implementation may rest on it.
+ */
+static inline void settle(struct tl_ctx *ctx)
+{
+    for (int i = 0; i < 20; i++)
+        ctx->impl->yield();
+    if (tl_trait(ctx, TL_BLOCKS_ALONE))
+        usleep(1000);
+}
+
+#endif
