@@ -33,6 +33,20 @@ static inline int64_t proc_resident(void)
     return proc_bytes("/proc/self/smaps_rollup", "Rss:");
 }
 
+/* Lines of a /proc file; -1: it cannot be read. */
+static inline long proc_lines(const char *path)
+{
+    FILE *f = fopen(path, "re");
+    long lines = 0;
+
+    if (!f)
+        return -1;
+    for (int c; (c = fgetc(f)) != EOF;)
+        lines += c == '\n';
+    fclose(f);
+    return lines;
+}
+
 static inline int64_t proc_page_tables(void)
 {
     return proc_bytes("/proc/self/status", "VmPTE:");
