@@ -1,6 +1,7 @@
 /*
  * timed.c - mutex.timed: a lock with a deadline.
  */
+#include "../common/clocks.h"
 #include "mutex.h"
 
 #define WAIT_NS UINT64_C(10000000)
@@ -12,24 +13,16 @@ static struct tl_ctx *ctx;
 static struct tl_mutex mutex;
 static _Atomic int entering;
 
-static uint64_t clock_ns(clockid_t clock)
-{
-    struct timespec t;
-
-    clock_gettime(clock, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 /* The mutex is held by another thread all the time. */
 static void *wait_in_vain(void *arg)
 {
     const struct tl_mutex_ops *ops = ctx->impl->mutex;
 
     for (unsigned i = 0; i < 2; i++) {
-        uint64_t deadline = clock_ns(clocks[i]) + WAIT_NS, end;
+        uint64_t deadline = clocks_now(clocks[i]) + WAIT_NS, end;
 
         TL_ANSWERS(ctx, ops->timedlock(&mutex, clocks[i], deadline), ETIMEDOUT);
-        end = clock_ns(clocks[i]);
+        end = clocks_now(clocks[i]);
         TL_EXPECT(ctx, end >= deadline, "clock %d: back %llu ns before the deadline", clocks[i],
                   (unsigned long long)(deadline - end));
         TL_ANSWERS(ctx, ops->timedlock(&mutex, clocks[i], deadline - 2 * WAIT_NS), ETIMEDOUT);
@@ -44,7 +37,7 @@ static void *wait_for_it(void *arg)
     clockid_t clock = *(const clockid_t *)arg;
 
     atomic_store(&entering, 1);
-    if (TL_CALL(ctx, ctx->impl->mutex->timedlock(&mutex, clock, clock_ns(clock) + FAR_NS)))
+    if (TL_CALL(ctx, ctx->impl->mutex->timedlock(&mutex, clock, clocks_now(clock) + FAR_NS)))
         TL_CALL(ctx, ctx->impl->mutex->unlock(&mutex));
     return arg;
 }
@@ -78,7 +71,7 @@ static enum tl_status run(struct tl_ctx *c)
     TL_CALL(c, ops->init(&mutex, TL_MUTEX_BLOCK));
     held();
     for (unsigned i = 0; i < 2; i++) {
-        TL_CALL(c, ops->timedlock(&mutex, clocks[i], clock_ns(clocks[i]) - WAIT_NS));
+        TL_CALL(c, ops->timedlock(&mutex, clocks[i], clocks_now(clocks[i]) - WAIT_NS));
         TL_CALL(c, ops->unlock(&mutex));
     }
     TL_CALL(c, ops->destroy(&mutex));
@@ -113,7 +106,7 @@ static int lock_early(struct tl_mutex *m, clockid_t clock, uint64_t deadline_ns)
 
 static int lock_by_clock(struct tl_mutex *m, clockid_t clock, uint64_t deadline_ns)
 {
-    if (clock_ns(clock) >= deadline_ns)
+    if (clocks_now(clock) >= deadline_ns)
         return ETIMEDOUT;
     return sound->timedlock(m, clock, deadline_ns);
 }
