@@ -276,15 +276,19 @@ static size_t count_fooled(struct session *s, unsigned jobs)
                        &stopped);
     if (e)
         cli_die("cannot run checks: %s", strerror(e));
-    for (size_t i = 0; i < control.n; i++)
-        if (control.cases[i].status == TL_OK) {
-            printf("fooled: %s passes %s, which needs concurrency\n", control.cases[i].impl->name,
-                   control.cases[i].check->name);
-            fooled++;
-        }
-    printf("the control fails %zu of %zu checks that need concurrency; the others it does not "
-           "offer\n",
-           control.n - fooled, control.n);
+    size_t failed = 0, absent = 0;
+    for (size_t i = 0; i < control.n; i++) {
+        const struct check_case *c = &control.cases[i];
+        absent += c->status == TL_UNSUPPORTED;
+        failed += fails(c);
+        if (c->status != TL_OK)
+            continue;
+        printf("fooled: %s passes %s, which needs concurrency\n", c->impl->name, c->check->name);
+        fooled++;
+    }
+    printf("the control fails %zu of %zu checks that need concurrency, passes %zu, does not offer "
+           "%zu\n",
+           failed, control.n, fooled, absent);
     free(control.cases);
     return fooled;
 }

@@ -139,6 +139,7 @@ static const char *user_why_not(const char *what)
         {"concurrency", "there is one kernel thread, by design: nothing to set"},
         {"cancel.async", "nobody runs that could cancel a thread while it runs"},
         {"signal.wait", USER_STOPS},
+        {"signal.mask-user", "the mask is the kernel thread's: each change of it is a system call"},
         {"signal.timedwait", USER_STOPS},
         {"signal.suspend", USER_STOPS},
         {"signal.pending", "the kernel keeps one set for all threads, and could not tell whose"},
