@@ -106,7 +106,7 @@ static const struct tl_check idle_sleeps = {
     .meaning = "a wait that spins burns in each window, as much as the neighbours leave it. One "
                "that polls rarely, or yields to busy neighbours each time, is not seen",
     .needs = "sem mutex cond sleep",
-    .flags = TL_CHECK_CONCURRENT,
+    .flags = TL_CHECK_CONCURRENT | TL_CHECK_ALONE,
     .run = run,
 };
 TL_CHECK(idle_sleeps);
