@@ -9,6 +9,7 @@ VERDICTS = {  # status of the record: (what the matrix shows, kind)
     "timeout": ("HANG", "bad"), "invalid": ("invalid", "bad"), "unsupported": (DASH, ""),
 }
 # The worst of several sets of parameters is what counts for the implementation.
+KERNEL = "-"  # asked of the kernel, not of an implementation
 _WORST = ("ok", "unsupported", "invalid", "failed", "timeout", "crashed")
 
 
@@ -18,7 +19,10 @@ class Matrix:
     def __init__(self, run, impls):
         self.about = run.header.get("checks", {})
         self.at = {}
+        self.kernel = [c for c in run.checks if c["impl"] == KERNEL]
         for check in run.checks:
+            if check["impl"] == KERNEL:
+                continue
             self.at.setdefault((check["property"], check["impl"]), []).append(check)
         asked = {impl for _, impl in self.at}
         self.impls = [name for name in impls if name in asked]
@@ -52,17 +56,17 @@ def _summary(matrix):
     rows.append(["all", str(sum(map(len, matrix.groups.values()))),
                  *(_counts(total[impl]) for impl in matrix.impls)])
     return Table(["promises about", "properties", *matrix.impls], rows,
-                 caption="How many properties hold; below, how many do not, and how many the model "
-                         "does not offer.")
+                 caption="How many properties hold; below, how many do not (FAIL), and how many the "
+                         f"model does not offer ({DASH}).")
 
 
 def _counts(counts):
     bad = sum(counts[status] for status in ("failed", "crashed", "timeout", "invalid"))
     small = []
     if bad:
-        small.append(f"{bad} not kept")
+        small.append(f"{bad} FAIL")
     if counts["unsupported"]:
-        small.append(f"{counts['unsupported']} not offered")
+        small.append(f"{counts['unsupported']} {DASH}")
     return Sub(str(counts["ok"]), ", ".join(small), "bad" if bad else "good")
 
 
@@ -92,6 +96,21 @@ def _sentence(text):
     return text if text.endswith(".") else text + "."
 
 
+def _kernel(matrix):
+    """What was asked of the kernel, with what it said."""
+    found = []
+    for check in matrix.kernel:
+        about = matrix.about.get(check["property"], {})
+        shown = VERDICTS[check["status"]][0]
+        found.append(Heading(3, f"The kernel, {check['property']}: {shown}"))
+        found.append(Text(_sentence(about.get("promise", check["property"]))))
+        if check["reason"]:
+            found.append(Text(check["reason"], "warning"))
+        if check.get("notes"):
+            found.append(Text(check["notes"], "code"))
+    return found
+
+
 def _by_reason(matrix, statuses):
     """["impl (n): reason: properties"], one item for each reason of each implementation."""
     found = {}
@@ -99,6 +118,8 @@ def _by_reason(matrix, statuses):
         for check in checks:
             if check["status"] in statuses:
                 reason = check["reason"] or "no reason given"
+                if check["expected_why"] and check["status"] != "unsupported":
+                    reason = f"{check['expected_why']} (expected; {reason})"
                 # The member that is missing differs, the reason is one.
                 found.setdefault((impl, reason), {}).setdefault(name)
     order = {impl: at for at, impl in enumerate(matrix.impls)}
@@ -145,6 +166,12 @@ def blocks(run, impls):
     missing = _by_reason(matrix, ("unsupported",))
     if missing:
         found.append(Details(f"Not offered, and why ({len(missing)})", [Bullets(missing)]))
+    found += _kernel(matrix)
+    said = [block for check in run.checks if check.get("notes") and check["impl"] != KERNEL
+            for block in (Text(f"{check['impl']}, {check['property']}:", "note"),
+                          Text(check["notes"], "code"))]
+    if said:
+        found.append(Details("What checks found besides their verdict", said))
     found.append(Text("An implementation with a model of \"none\" runs each thread inside create: "
                       "it is the control, and has to fail whatever needs concurrency.", "note"))
     return found

@@ -109,13 +109,13 @@ static const struct tl_param clone_params[] = {
 static const char *why_not(const char *what)
 {
     if (!strcmp(what, "fork.fork_all"))
-        return "Linux copies the calling kernel thread only: the others' registers cannot be had "
-               "from "
-               "here, so each of them would have to be made anew by its own consent";
+        return "Linux copies the calling kernel thread only: each of the others would have to be "
+               "made "
+               "anew by its own consent";
     if (!strcmp(what, "concurrency"))
-        return "each thread is a kernel thread: the kernel decides how many run, and there is "
-               "nothing "
-               "to multiplex";
+        return "each thread is a kernel thread: the kernel decides how many run";
+    if (!strcmp(what, "yield-is-fifo"))
+        return "sched_yield(2) passes the PU on as the kernel's scheduler likes, by fairness";
     return NULL;
 }
 

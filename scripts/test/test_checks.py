@@ -86,6 +86,19 @@ def test_a_run_of_checks_alone_shows_no_benchmarks(tmp_path):
     assert "What each costs" not in text and "harness share" not in text
 
 
+def test_what_the_kernel_was_asked_stands_apart(tmp_path):
+    kernel = {**check("clone.flags", "-"), "notes": "flags   memory\nVM      x"}
+    path = record(tmp_path, [check(), kernel])
+    text = text_of(path)
+    assert "The kernel, clone.flags: pass" in text and "VM      x" in text
+    assert report_checks.Matrix(read_one(path), ["nptl"]).impls == ["nptl"]
+
+
+def test_the_reason_of_an_expected_failure_is_given(tmp_path):
+    known = {**check(status="failed", expected="fail"), "expected_why": "a known bug"}
+    assert "a known bug (expected; it did not)" in text_of(record(tmp_path, [known]))
+
+
 def test_text_of_a_record_is_escaped(tmp_path):
     run = read_one(record(tmp_path, [check(status="failed", reason="<script>")]))
     page = report_render.page("t", report_content.blocks(run))
