@@ -56,8 +56,8 @@ def _summary(matrix):
     rows.append(["all", str(sum(map(len, matrix.groups.values()))),
                  *(_counts(total[impl]) for impl in matrix.impls)])
     return Table(["promises about", "properties", *matrix.impls], rows,
-                 caption="How many properties hold; below, how many do not (FAIL), and how many the "
-                         f"model does not offer ({DASH}).")
+                 caption="How many properties hold; below, how many do not (FAIL), and how many "
+                         f"the model does not offer ({DASH}).")
 
 
 def _counts(counts):

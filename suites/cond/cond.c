@@ -4,6 +4,8 @@
  */
 #include "check.h"
 
+#include "../common/mutant.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -545,27 +547,18 @@ APPLY(apply_early, timedwait, timedwait_early)
 APPLY(apply_eintr, wait, wait_eintr)
 APPLY(apply_back, wait, wait_looking_back)
 
-#define MUTANT(symbol, title, what, victims, impls, function)   \
-    static const struct tl_mutant symbol = {.abi = TL_ABI,      \
-                                            .name = title,      \
-                                            .fault = what,      \
-                                            .kills = victims,   \
-                                            .of = impls,        \
-                                            .apply = function}; \
-    TL_MUTANT_OF(symbol)
-#define ALL "nptl clone green"
 MUTANT(losing, "cond-loses-signals", "one signal in twenty is lost",
-       "cond.atomic-release cond.signal-at-least-one", ALL, apply_losing);
+       "cond.atomic-release cond.signal-at-least-one", EVERYWHERE, apply_losing);
 /* On M:1 who takes turns seldom waits: the other one stands at the mutex. */
 MUTANT(losing_turns, "cond-loses-wake-ups", "one signal in twenty is lost", "cond.no-lost-wake",
        "nptl clone", apply_losing);
-MUTANT(one, "cond-broadcast-wakes-one", "broadcast wakes one waiter", "cond.broadcast-all", ALL,
-       apply_one);
+MUTANT(one, "cond-broadcast-wakes-one", "broadcast wakes one waiter", "cond.broadcast-all",
+       EVERYWHERE, apply_one);
 MUTANT(steps, "cond-waits-in-two-steps", "the mutex is free before the wait begins",
-       "cond.no-lost-wake cond.atomic-release", ALL, apply_steps);
+       "cond.no-lost-wake cond.atomic-release", EVERYWHERE, apply_steps);
 MUTANT(early, "cond-times-out-early", "a timed wait ends 5 ms before its deadline", "cond.timed",
-       ALL, apply_early);
+       EVERYWHERE, apply_early);
 MUTANT(eintr, "cond-answers-eintr", "a wait during which a handler ran answers EINTR",
-       "cond.handler-returns", ALL, apply_eintr);
+       "cond.handler-returns", EVERYWHERE, apply_eintr);
 MUTANT(back, "cond-looks-back", "a waiter looks at the object after it was woken",
-       "cond.destroy-after-broadcast", ALL, apply_back);
+       "cond.destroy-after-broadcast", EVERYWHERE, apply_back);

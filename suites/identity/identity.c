@@ -4,6 +4,8 @@
  */
 #include "check.h"
 
+#include "../common/mutant.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <signal.h>
@@ -465,15 +467,9 @@ static int create_process(struct tl_thread *t, const struct tl_attr *attr, void 
     return 0;
 }
 
-#define APPLY(function, member, broken)        \
-    static void function(struct tl_impl *impl) \
-    {                                          \
-        sound = *impl;                         \
-        impl->member = broken;                 \
-    }
-APPLY(apply_self, self, self_other)
-APPLY(apply_one_id, create, create_one_id)
-APPLY(apply_forgiving, join, join_forgiving)
+MUTANT_APPLY(apply_self, self, self_other)
+MUTANT_APPLY(apply_one_id, create, create_one_id)
+MUTANT_APPLY(apply_forgiving, join, join_forgiving)
 
 static void apply_name(struct tl_impl *impl)
 {
@@ -493,26 +489,17 @@ static void apply_process(struct tl_impl *impl)
     impl->join = join_nothing;
 }
 
-#define MUTANT(symbol, title, what, victims, impls, function)   \
-    static const struct tl_mutant symbol = {.abi = TL_ABI,      \
-                                            .name = title,      \
-                                            .fault = what,      \
-                                            .kills = victims,   \
-                                            .of = impls,        \
-                                            .apply = function}; \
-    TL_MUTANT_OF(symbol)
-#define ALL "nptl clone green"
-MUTANT(self_wrong, "self-is-wrong", "one call of self in 30 gives another id", "self.equal", ALL,
-       apply_self);
+MUTANT(self_wrong, "self-is-wrong", "one call of self in 30 gives another id", "self.equal",
+       EVERYWHERE, apply_self);
 MUTANT(one_id, "ids-lag-behind", "create tells the id of the thread before",
        "id.unique-alive "
        "id.not-reused self.equal",
-       ALL, apply_one_id);
+       EVERYWHERE, apply_one_id);
 MUTANT(forgiving, "join-forgives-stale", "joining a thread that is gone answers 0",
        "id.stale id.garbage", "clone green", apply_forgiving);
-MUTANT(names_cut, "name-is-cut", "names end after eight characters", "name.set-get", ALL,
+MUTANT(names_cut, "name-is-cut", "names end after eight characters", "name.set-get", EVERYWHERE,
        apply_name);
 MUTANT(calls, "threads-are-calls", "a thread is a call: no task of its own",
        "tid.one-per-kernel-thread tasks.count", "nptl clone", apply_call);
 MUTANT(processes, "threads-have-pids", "each thread is a process with an id of its own",
-       "pid.shared", ALL, apply_process);
+       "pid.shared", EVERYWHERE, apply_process);

@@ -4,6 +4,8 @@
  */
 #include "check.h"
 
+#include "../common/mutant.h"
+
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -244,33 +246,19 @@ static int create_few(struct tl_thread *t, const struct tl_attr *attr, void *(*e
     return ++calls > 5000 ? EIO : sound.create(t, attr, entry, arg);
 }
 
-#define APPLY(function, member, broken)        \
-    static void function(struct tl_impl *impl) \
-    {                                          \
-        sound = *impl;                         \
-        impl->member = broken;                 \
-    }
-APPLY(apply_nothing, create, create_nothing)
-APPLY(apply_create_int, create, create_int)
-APPLY(apply_join_int, join, join_int)
-APPLY(apply_join_other, join, join_other)
-APPLY(apply_few, create, create_few)
+MUTANT_APPLY(apply_nothing, create, create_nothing)
+MUTANT_APPLY(apply_create_int, create, create_int)
+MUTANT_APPLY(apply_join_int, join, join_int)
+MUTANT_APPLY(apply_join_other, join, join_other)
+MUTANT_APPLY(apply_few, create, create_few)
 
-#define MUTANT(symbol, title, what, victims, function)                \
-    static const struct tl_mutant symbol = {.abi = TL_ABI,            \
-                                            .name = title,            \
-                                            .fault = what,            \
-                                            .kills = victims,         \
-                                            .of = "nptl clone green", \
-                                            .apply = function};       \
-    TL_MUTANT_OF(symbol)
 MUTANT(thread_lost, "create-loses-function", "one thread in fifty does not run its function",
-       "create.runs", apply_nothing);
+       "create.runs", EVERYWHERE, apply_nothing);
 MUTANT(arg_cut, "create-cuts-argument", "the argument is kept in an unsigned int", "create.arg",
-       apply_create_int);
+       EVERYWHERE, apply_create_int);
 MUTANT(value_cut, "join-cuts-value", "the value is kept in an unsigned int",
-       "join.value return.equals-exit", apply_join_int);
+       "join.value return.equals-exit", EVERYWHERE, apply_join_int);
 MUTANT(value_other, "join-gives-last-value", "join gives the value of the thread joined before",
-       "join.value return.equals-exit", apply_join_other);
+       "join.value return.equals-exit", EVERYWHERE, apply_join_other);
 MUTANT(few, "create-ends-at-5000", "beyond 5,000 threads create answers EIO", "create.many",
-       apply_few);
+       EVERYWHERE, apply_few);

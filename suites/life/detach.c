@@ -4,6 +4,8 @@
  */
 #include "check.h"
 
+#include "../common/mutant.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <stdatomic.h>
@@ -235,27 +237,13 @@ static int detach_late(struct tl_thread t)
     return atomic_load(&ended) ? ESRCH : sound.detach(t);
 }
 
-#define APPLY(function, member, broken)        \
-    static void function(struct tl_impl *impl) \
-    {                                          \
-        sound = *impl;                         \
-        impl->member = broken;                 \
-    }
-APPLY(apply_leaky, create, create_leaky)
-APPLY(apply_opening, create, create_opening)
-APPLY(apply_late, detach, detach_late)
+MUTANT_APPLY(apply_leaky, create, create_leaky)
+MUTANT_APPLY(apply_opening, create, create_opening)
+MUTANT_APPLY(apply_late, detach, detach_late)
 
-#define MUTANT(symbol, title, what, victims, function)                \
-    static const struct tl_mutant symbol = {.abi = TL_ABI,            \
-                                            .name = title,            \
-                                            .fault = what,            \
-                                            .kills = victims,         \
-                                            .of = "nptl clone green", \
-                                            .apply = function};       \
-    TL_MUTANT_OF(symbol)
 MUTANT(leaky, "create-leaks-memory", "8 KiB of each thread are never freed", "detach.releases",
-       apply_leaky);
+       EVERYWHERE, apply_leaky);
 MUTANT(opening, "create-leaks-files", "one thread in 500 leaves a descriptor open",
-       "create.after-join-storm", apply_opening);
+       "create.after-join-storm", EVERYWHERE, apply_opening);
 MUTANT(late, "detach-refuses-ended", "a thread that has ended cannot be detached any more",
-       "detach.before-and-after-exit", apply_late);
+       "detach.before-and-after-exit", EVERYWHERE, apply_late);

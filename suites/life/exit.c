@@ -4,6 +4,8 @@
  */
 #include "check.h"
 
+#include "../common/mutant.h"
+
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -250,15 +252,7 @@ static void apply_process(struct tl_impl *impl)
     impl->create = create_process;
 }
 
-#define MUTANT(symbol, title, what, victims, function)                \
-    static const struct tl_mutant symbol = {.abi = TL_ABI,            \
-                                            .name = title,            \
-                                            .fault = what,            \
-                                            .kills = victims,         \
-                                            .of = "nptl clone green", \
-                                            .apply = function};       \
-    TL_MUTANT_OF(symbol)
 MUTANT(outer, "cleanup-outer-first", "the outermost cleanup handler runs first", "exit.from-depth",
-       apply_outer);
+       EVERYWHERE, apply_outer);
 MUTANT(processes, "threads-die-alone", "each thread is a process, which ends alone",
-       "exit.process crash.ends-all run.waits-for-all", apply_process);
+       "exit.process crash.ends-all run.waits-for-all", EVERYWHERE, apply_process);

@@ -4,6 +4,8 @@
  */
 #include "check.h"
 
+#include "../common/mutant.h"
+
 #include <errno.h>
 #include <stdatomic.h>
 
@@ -295,16 +297,10 @@ static int cancel_detaches(struct tl_thread t)
     return err;
 }
 
-#define APPLY(function, member, broken)        \
-    static void function(struct tl_impl *impl) \
-    {                                          \
-        sound = *impl;                         \
-        impl->member = broken;                 \
-    }
-APPLY(apply_forgets, join, join_forgets)
-APPLY(apply_lenient, join, join_lenient)
-APPLY(apply_busy, detach, detach_busy)
-APPLY(apply_early, join, join_early)
+MUTANT_APPLY(apply_forgets, join, join_forgets)
+MUTANT_APPLY(apply_lenient, join, join_lenient)
+MUTANT_APPLY(apply_busy, detach, detach_busy)
+MUTANT_APPLY(apply_early, join, join_early)
 
 static void apply_cancel(struct tl_impl *impl)
 {
@@ -312,22 +308,13 @@ static void apply_cancel(struct tl_impl *impl)
     TL_MUTATE(impl, cancel)->cancel = cancel_detaches;
 }
 
-#define MUTANT(symbol, title, what, victims, impls, function)   \
-    static const struct tl_mutant symbol = {.abi = TL_ABI,      \
-                                            .name = title,      \
-                                            .fault = what,      \
-                                            .kills = victims,   \
-                                            .of = impls,        \
-                                            .apply = function}; \
-    TL_MUTANT_OF(symbol)
-#define ALL "nptl clone green"
 MUTANT(forgets, "join-forgets-ended", "the value of a thread that has ended is NULL",
-       "join.after-exit", ALL, apply_forgets);
+       "join.after-exit", EVERYWHERE, apply_forgets);
 MUTANT(lenient, "join-says-yes", "join of oneself and of a detached thread answers 0",
-       "join.self join.detached", ALL, apply_lenient);
+       "join.self join.detached", EVERYWHERE, apply_lenient);
 MUTANT(busy, "detach-answers-ebusy", "detach answers EBUSY, which POSIX does not know",
-       "join.detached join.twice", ALL, apply_busy);
+       "join.detached join.twice", EVERYWHERE, apply_busy);
 MUTANT(early, "join-skips-tenth", "one join in ten does not wait", "join.sync-memory", "nptl clone",
        apply_early);
 MUTANT(canceller, "cancel-takes-target", "cancelling a joiner takes its target along",
-       "join.cancelled-joiner", ALL, apply_cancel);
+       "join.cancelled-joiner", EVERYWHERE, apply_cancel);

@@ -4,6 +4,8 @@
  */
 #include "check.h"
 
+#include "../common/mutant.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -271,18 +273,10 @@ static void apply_keeping(struct tl_impl *impl)
     impl->join = join_looking;
 }
 
-#define MUTANT(symbol, title, what, victims, impls, function)   \
-    static const struct tl_mutant symbol = {.abi = TL_ABI,      \
-                                            .name = title,      \
-                                            .fault = what,      \
-                                            .kills = victims,   \
-                                            .of = impls,        \
-                                            .apply = function}; \
-    TL_MUTANT_OF(symbol)
 MUTANT(dirty, "errno-is-recycled", "a thread starts with the errno of the one before",
-       "recycle.clean", "nptl clone green", apply_dirty);
+       "recycle.clean", EVERYWHERE, apply_dirty);
 MUTANT(pending_shared, "create-inherits-pending",
        "a new thread finds pending what is pending for its creator", "create.pending-empty",
        "nptl clone", apply_pending);
 MUTANT(keeping, "create-keeps-attributes", "the attributes are looked at again at the end",
-       "attr.edit-after-create", "nptl clone green", apply_keeping);
+       "attr.edit-after-create", EVERYWHERE, apply_keeping);

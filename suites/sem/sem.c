@@ -3,6 +3,8 @@
  */
 #include "check.h"
 
+#include "../common/mutant.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
@@ -333,26 +335,17 @@ APPLY(apply_wrapping, post, post_wrapping)
 APPLY(apply_early, timedwait, timedwait_early)
 APPLY(apply_touching, post, post_touching)
 
-#define MUTANT(symbol, title, what, victims, impls, function)   \
-    static const struct tl_mutant symbol = {.abi = TL_ABI,      \
-                                            .name = title,      \
-                                            .fault = what,      \
-                                            .kills = victims,   \
-                                            .of = impls,        \
-                                            .apply = function}; \
-    TL_MUTANT_OF(symbol)
-#define ALL "nptl clone green"
-MUTANT(twice, "sem-posts-twice", "one post in a hundred counts twice", "sem.count", ALL,
+MUTANT(twice, "sem-posts-twice", "one post in a hundred counts twice", "sem.count", EVERYWHERE,
        apply_twice);
-MUTANT(losing, "sem-loses-some-posts", "one post in twenty is lost", "sem.count", ALL,
+MUTANT(losing, "sem-loses-some-posts", "one post in twenty is lost", "sem.count", EVERYWHERE,
        apply_losing);
 MUTANT(losing_handler, "sem-loses-posts-of-handlers", "one post in twenty is lost",
        "sem.post-in-handler", "nptl clone", apply_losing);
 MUTANT(ebusy, "sem-try-answers-ebusy", "trywait of an empty semaphore answers EBUSY", "sem.try",
-       ALL, apply_ebusy);
+       EVERYWHERE, apply_ebusy);
 MUTANT(wrapping, "sem-hides-overflow", "a post beyond the greatest value answers 0", "sem.overflow",
-       ALL, apply_wrapping);
-MUTANT(early, "sem-times-out-early", "a timed wait ends 5 ms before its deadline", "sem.timed", ALL,
-       apply_early);
+       EVERYWHERE, apply_wrapping);
+MUTANT(early, "sem-times-out-early", "a timed wait ends 5 ms before its deadline", "sem.timed",
+       EVERYWHERE, apply_early);
 MUTANT(touching, "sem-touched-after-post", "post reads the semaphore after it has let a waiter go",
-       "sem.post-then-free", ALL, apply_touching);
+       "sem.post-then-free", EVERYWHERE, apply_touching);
