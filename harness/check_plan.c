@@ -1,11 +1,11 @@
 /* check_plan.c - see check_plan.h. */
 #include "check_plan.h"
 
+#include "names.h"
 #include "ops.h"
 #include "registry.h"
 
 #include <errno.h>
-#include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,33 +94,6 @@ void check_case_make(const struct tl_impl *impl, const struct tl_check *check,
 
 /* ---- the plan -------------------------------------------------------------------------------- */
 
-static bool selected(const struct cli_list *globs, const char *name)
-{
-    for (size_t i = 0; i < globs->n; i++)
-        if (fnmatch(globs->items[i], name, 0) == 0)
-            return true;
-    return globs->n == 0;
-}
-
-/* Every glob has to hit one of the names. */
-static int check_globs(const char *what, const struct cli_list *globs, const char *const *names,
-                       size_t n, char *error, size_t size)
-{
-    for (size_t i = 0; i < globs->n; i++) {
-        bool hit = false;
-        for (size_t j = 0; j < n; j++)
-            hit |= fnmatch(globs->items[i], names[j], 0) == 0;
-        if (hit)
-            continue;
-        const char *near = registry_nearest(globs->items[i], names, n);
-        snprintf(error, size, "no %s matches '%s'%s%s%s (see threadlab list %s)", what,
-                 globs->items[i], near ? "; did you mean " : "", near ? near : "", near ? "?" : "",
-                 strcmp(what, "property") == 0 ? "checks" : "impls");
-        return EINVAL;
-    }
-    return 0;
-}
-
 static int check_names(const struct request *request, char *error, size_t size)
 {
     const struct tl_impl *const *impls;
@@ -131,22 +104,13 @@ static int check_names(const struct request *request, char *error, size_t size)
         return ENOMEM;
     for (size_t i = 0; i < ni; i++)
         names[i] = impls[i]->name;
-    int e = check_globs("implementation", &request->impls, names, ni, error, size);
+    int e = names_check("implementation", "impls", &request->impls, names, ni, error, size);
     for (size_t i = 0; i < nc; i++)
         names[i] = checks[i]->name;
     if (!e)
-        e = check_globs("property", &request->checks, names, nc, error, size);
+        e = names_check("property", "checks", &request->checks, names, nc, error, size);
     free(names);
     return e;
-}
-
-static bool in_list(const char *list, const char *word)
-{
-    size_t n = strlen(word);
-    for (const char *p = list; p; p = strchr(p, ',') ? strchr(p, ',') + 1 : NULL)
-        if (strncmp(p, word, n) == 0 && (p[n] == ',' || p[n] == '\0'))
-            return true;
-    return false;
 }
 
 /* --set NAME=VALUE of a check run is a parameter with one value, which some implementation knows.
@@ -160,9 +124,9 @@ static int given_values(const struct request *request, struct cell_value *given,
         bool known = false;
         for (size_t j = 0; j < ni && !known; j++)
             for (const struct tl_param *p = impls[j]->params; p && p->name && !known; p++)
-                known = selected(&request->impls, impls[j]->name) &&
+                known = names_selected(&request->impls, impls[j]->name) &&
                         strcmp(p->name, request->sets[i].name) == 0 &&
-                        in_list(p->values, request->sets[i].values);
+                        names_in_list(p->values, request->sets[i].values);
         if (!known || i == CELL_VALUES) {
             snprintf(error, size,
                      "--set %s=%s: no implementation that is to be checked has a parameter with "
@@ -210,13 +174,13 @@ int check_plan_make(const struct request *request, const struct place_topology *
     for (size_t i = 0; i < ni; i++)
         for (size_t j = 0; j < nc; j++)
             if (!(checks[j]->flags & TL_CHECK_KERNEL) &&
-                selected(&request->impls, impls[i]->name) &&
-                selected(&request->checks, checks[j]->name))
+                names_selected(&request->impls, impls[i]->name) &&
+                names_selected(&request->checks, checks[j]->name))
                 check_case_make(impls[i], checks[j], given, (int)request->nsets,
                                 (unsigned)plan->place.ncpus, plan->seed, &plan->cases[plan->n++]);
     for (size_t j = 0; j < nc; j++) /* once, and only where no implementation was chosen */
         if ((checks[j]->flags & TL_CHECK_KERNEL) && request->impls.n == 0 &&
-            selected(&request->checks, checks[j]->name))
+            names_selected(&request->checks, checks[j]->name))
             check_case_make(&check_kernel, checks[j], NULL, 0, (unsigned)plan->place.ncpus,
                             plan->seed, &plan->cases[plan->n++]);
     qsort(plan->cases, plan->n, sizeof *plan->cases, by_group);

@@ -1,5 +1,6 @@
 /* plan.c - see plan.h. */
 #include "plan.h"
+#include "names.h"
 #include "registry.h"
 
 #include <ctype.h>
@@ -61,31 +62,6 @@ static int fail(struct maker *m, const char *format, ...)
 
 /* ---- selection ------------------------------------------------------------------------------ */
 
-static bool selected(const struct cli_list *globs, const char *name)
-{
-    for (size_t i = 0; i < globs->n; i++)
-        if (fnmatch(globs->items[i], name, 0) == 0)
-            return true;
-    return globs->n == 0;
-}
-
-static int check_globs(struct maker *m, const char *what, const struct cli_list *globs,
-                       const char *const *names, size_t n)
-{
-    for (size_t i = 0; i < globs->n; i++) {
-        bool hit = false;
-        for (size_t j = 0; j < n; j++)
-            hit |= fnmatch(globs->items[i], names[j], 0) == 0;
-        if (hit)
-            continue;
-        const char *near = registry_nearest(globs->items[i], names, n);
-        return fail(m, "no %s matches '%s'%s%s%s (see threadlab list %s)", what, globs->items[i],
-                    near ? "; did you mean " : "", near ? near : "", near ? "?" : "",
-                    strcmp(what, "benchmark") == 0 ? "benches" : "impls");
-    }
-    return 0;
-}
-
 static int check_names(struct maker *m)
 {
     const struct tl_impl *const *impls;
@@ -96,25 +72,17 @@ static int check_names(struct maker *m)
         return ENOMEM;
     for (size_t i = 0; i < ni; i++)
         names[i] = impls[i]->name;
-    int e = check_globs(m, "implementation", &m->request->impls, names, ni);
+    int e =
+        names_check("implementation", "impls", &m->request->impls, names, ni, m->error, m->size);
     for (size_t i = 0; i < nb; i++)
         names[i] = benches[i]->name;
     if (!e)
-        e = check_globs(m, "benchmark", &m->request->benches, names, nb);
+        e = names_check("benchmark", "benches", &m->request->benches, names, nb, m->error, m->size);
     free(names);
     return e;
 }
 
 /* ---- values --------------------------------------------------------------------------------- */
-
-static bool in_list(const char *list, const char *word)
-{
-    size_t n = strlen(word);
-    for (const char *p = list; p; p = strchr(p, ',') ? strchr(p, ',') + 1 : NULL)
-        if (strncmp(p, word, n) == 0 && (p[n] == ',' || p[n] == '\0'))
-            return true;
-    return false;
-}
 
 static int split(struct maker *m, const char *list, struct dimension *d)
 {
@@ -174,9 +142,9 @@ static int axis_values(struct maker *m, const struct tl_bench *bench, const stru
                 return fail(m, "%s=%s: %s wants whole numbers from 0 to 1024G, like %s", d->name,
                             d->values[i], bench->name, preset_values(axis, PRESET_FULL));
             snprintf(d->values[i], sizeof d->values[i], "%lld", (long long)v);
-        } else if (!in_list(axis->quick, d->values[i]) &&
-                   !(axis->standard && in_list(axis->standard, d->values[i])) &&
-                   !(axis->full && in_list(axis->full, d->values[i]))) {
+        } else if (!names_in_list(axis->quick, d->values[i]) &&
+                   !(axis->standard && names_in_list(axis->standard, d->values[i])) &&
+                   !(axis->full && names_in_list(axis->full, d->values[i]))) {
             return fail(m, "%s=%s: %s knows %s", d->name, d->values[i], bench->name,
                         preset_values(axis, PRESET_FULL));
         }
@@ -195,14 +163,14 @@ static int param_values(struct maker *m, const struct tl_bench *bench, const str
     if (e)
         return e;
     if (!set) {
-        if (!bench->vary || !in_list(bench->vary, p->name))
+        if (!bench->vary || !names_in_list(bench->vary, p->name))
             d->n = 1; /* the default */
         return 0;
     }
     kept = *d;
     kept.n = 0;
     for (int i = 0; i < d->n; i++)
-        if (in_list(p->values, d->values[i]))
+        if (names_in_list(p->values, d->values[i]))
             memcpy(kept.values[kept.n++], d->values[i], sizeof kept.values[0]);
     if (kept.n == 0) /* none of them: one cell that says so */
         d->refusal = p->values;
@@ -416,7 +384,7 @@ static int add_bench(struct maker *m, const struct tl_bench *b)
     if (!e && (b->flags & TL_NO_IMPL))
         e = add_impl(m, b, NULL, list.items, list.n);
     for (size_t i = 0; !e && !(b->flags & TL_NO_IMPL) && i < ni; i++)
-        if (selected(&m->request->impls, impls[i]->name))
+        if (names_selected(&m->request->impls, impls[i]->name))
             e = add_impl(m, b, impls[i], list.items, list.n);
     free(list.items);
     return e;
@@ -493,7 +461,7 @@ int plan_make(const struct request *request, const struct place_topology *topolo
                                          : presets[request->preset].budget_s * UINT64_C(1000000000);
     int e = check_names(&m);
     for (size_t i = 0; !e && i < nb; i++)
-        if (selected(&request->benches, benches[i]->name))
+        if (names_selected(&request->benches, benches[i]->name))
             e = add_bench(&m, benches[i]);
     if (!e)
         e = check_sets(&m);

@@ -10,12 +10,12 @@
 #include "check_exec.h"
 #include "check_plan.h"
 #include "check_print.h"
+#include "names.h"
 #include "place.h"
 #include "registry.h"
 #include "verbs.h"
 
 #include <errno.h>
-#include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,14 +89,6 @@ static bool in_group(const struct tl_mutant *m, const struct tl_check *check)
     return false;
 }
 
-static bool selected(const struct cli_list *globs, const char *name)
-{
-    for (size_t i = 0; i < globs->n; i++)
-        if (fnmatch(globs->items[i], name, 0) == 0)
-            return true;
-    return globs->n == 0;
-}
-
 /* Fills both lists. Every name that a mutant gives has to exist. */
 static void make_lists(struct session *s)
 {
@@ -106,7 +98,7 @@ static void make_lists(struct session *s)
     for (size_t m = 0; m < nm; m++) {
         char *names = strdup(of(mutants[m])), *rest = names, *name;
         bool first = true;
-        if (!selected(&s->request->checks, mutants[m]->name))
+        if (!names_selected(&s->request->checks, mutants[m]->name))
             continue;
         chosen++;
         while ((name = strsep(&rest, " "))) {
