@@ -72,6 +72,14 @@ static inline void victim_cancel(void)
     TL_CALL(victim.ctx, victim.ctx->impl->cancel->cancel(victim.thread));
 }
 
+/* The same where it may have ended: who can tell answers ESRCH. */
+static inline void victim_cancel_late(void)
+{
+    int err = victim.ctx->impl->cancel->cancel(victim.thread);
+
+    TL_EXPECT(victim.ctx, !err || err == ESRCH, "cancel answered %d", err);
+}
+
 /* Expects that it ends by being cancelled in body(); `what` names that. */
 static inline bool victim_end(struct tl_ctx *ctx, const char *what)
 {
