@@ -7,7 +7,7 @@
 #include "../common/mutant.h"
 #include "../common/wrap.h"
 
-#define ROUNDS 60
+#define ROUNDS 40
 
 static struct tl_ctx *ctx;
 static struct tl_sem never;
@@ -55,7 +55,7 @@ static const struct tl_check cancel_value = {
     .promise = "the value of a cancelled thread is TL_CANCELED; one that returns without having "
                "come to a cancellation point has its own, whatever was asked of it",
     .source = "POSIX.1-2017 XSH pthread_join (PTHREAD_CANCELED), 2.9.5.2",
-    .method = "60 threads in turn are cancelled; every other one waits, the rest compute until "
+    .method = "40 threads in turn are cancelled; every other one waits, the rest compute until "
               "they have been asked, and return",
     .meaning = "a value that is lost, or a thread that counts as cancelled because it was asked, "
                "is seen",
@@ -107,7 +107,7 @@ static const struct tl_check after_end = {
         "POSIX.1-2017 XSH pthread_cancel, 2.9.2 (an ID is valid until the thread was joined); "
         "ESRCH is allowed where it can be told",
     .method = "a thread sets a flag and returns; then, or a millisecond later, it is cancelled and "
-              "joined; 60 times",
+              "joined; 40 times",
     .meaning = "the thread comes to no cancellation point, so that its own value is the only right "
                "one however the race goes. Requests after join are id.stale's business",
     .needs = "cancel",

@@ -6,7 +6,7 @@
 
 #include "../common/mutant.h"
 
-#define ROUNDS 30
+#define ROUNDS 20
 
 static struct tl_ctx *ctx;
 static _Atomic int waited;
@@ -80,7 +80,7 @@ static const struct tl_check rwlock_not_a_point = {
     .source = "practice of the GNU C library and of this contract; POSIX.1-2017 XSH 2.9.5.2 leaves "
               "it open: pthread_rwlock_rdlock is one of those that may be points",
     .method = "a writer holds the lock; a reader or writer waits and is cancelled; it has to have "
-              "the lock afterwards, and ends in test; 30 seeded rounds",
+              "the lock afterwards, and ends in test; 20 seeded rounds",
     .meaning = "a wait that a request ends is seen. It shows that programs which lock without a "
                "cleanup handler are safe here, not that they are everywhere",
     .needs = "cancel protect rwlock",
@@ -123,7 +123,7 @@ static const struct tl_check barrier_not_a_point = {
     .source = "POSIX.1-2017 XSH 2.9.5.2 (pthread_barrier_wait is in neither list; no cancellation "
               "points in other functions)",
     .method = "a thread waits at a barrier of two and is cancelled; the other one comes; both have "
-              "to get through, and the first ends in test; 30 seeded rounds",
+              "to get through, and the first ends in test; 20 seeded rounds",
     .meaning = "a request that ends the wait leaves the other one behind for ever",
     .needs = "cancel protect barrier",
     .flags = TL_CHECK_CONCURRENT,

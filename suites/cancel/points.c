@@ -7,7 +7,7 @@
 #include "../common/mutant.h"
 #include "../common/wrap.h"
 
-#define ROUNDS 20
+#define ROUNDS 12
 
 static struct tl_ctx *ctx;
 static _Atomic int asked, at_point;
@@ -55,7 +55,7 @@ static void go_to_point(void)
 {
     if (!tl_await(ctx, &asked, "the request"))
         return;
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < 2; i++) {
         no_points();
         tl_delay(ctx, "with a request pending");
     }
@@ -96,9 +96,8 @@ static const struct tl_check deferred_at_points = {
                "wait or not, and nowhere else",
     .source = "POSIX.1-2017 XSH 2.9.5.2 (acted upon before the function returns; no cancellation "
               "points in other functions)",
-    .method = "a thread that has been cancelled computes, yields, locks, signals and posts five "
-              "times, then calls test, a short sleep, or a semaphore that has a token, 20 times "
-              "each",
+    .method = "a thread that has been cancelled computes, yields, locks, signals and posts twice, "
+              "then calls test, a short sleep, or a semaphore that has a token, 12 times each",
     .meaning = "a point that looks for requests only when it waits returns; a point in a call that "
                "is none ends the thread too early, and takes a locked mutex along. What else the "
                "C library has (open, printf) is not asked",
@@ -152,7 +151,7 @@ static const struct tl_check pending_at_join = {
                "joins has ended; that one stays joinable",
     .source = "POSIX.1-2017 XSH 2.9.5.2 (the request shall be acted upon before the function "
               "returns; pthread_join is in the list of those where it shall)",
-    .method = "a thread that has been cancelled joins one that has ended, 20 times",
+    .method = "a thread that has been cancelled joins one that has ended, 12 times",
     .meaning = "a join that looks for requests only while it sleeps returns here",
     .needs = "cancel protect",
     .flags = TL_CHECK_CONCURRENT,

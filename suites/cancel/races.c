@@ -9,9 +9,9 @@
 
 #include <stdlib.h>
 
-#define ROUNDS 300
-#define WARM 30          /* rounds after which nothing new is mapped any more */
-#define LOST_MAPPINGS 60 /* of 270 threads */
+#define ROUNDS 100
+#define WARM 20          /* rounds after which nothing new is mapped any more */
+#define LOST_MAPPINGS 25 /* of 80 threads */
 
 static struct tl_ctx *ctx;
 static struct tl_sem tokens;
@@ -91,7 +91,7 @@ static const struct tl_check races_completion = {
     .promise = "a thread that is cancelled while it finishes either finishes or is cancelled, as a "
                "whole: value, cleanup and what it took agree, and nothing leaks",
     .source = "POSIX.1-2017 XSH 2.9.5.2 (side effects as those of EINTR), pthread_cancel",
-    .method = "300 seeded rounds: a thread holds memory under a cleanup handler and waits for a "
+    .method = "100 seeded rounds: a thread holds memory under a cleanup handler and waits for a "
               "token; the token and the request come shortly after each other; then value, "
               "resources, the token and the number of mappings are compared with how far it came",
     .meaning = "a token that is consumed by a wait that is cancelled, a handler that is skipped, "

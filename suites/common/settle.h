@@ -9,13 +9,14 @@
 #include <unistd.h>
 
 /* Most likely they are there when it returns. No verdict on a sound implementation may rest on it.
- */
+ * A kernel's yield costs a time slice of every neighbour, a sleep does not. */
 static inline void settle(struct tl_ctx *ctx)
 {
-    for (int i = 0; i < 20; i++)
-        ctx->impl->yield();
     if (tl_trait(ctx, TL_BLOCKS_ALONE))
         usleep(1000);
+    else
+        for (int i = 0; i < 20; i++)
+            ctx->impl->yield();
 }
 
 #endif
