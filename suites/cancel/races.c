@@ -42,6 +42,12 @@ static void hold_and_work(void)
     ctx->impl->protect(work, NULL, give_back, resource, true);
 }
 
+static void request(void)
+{
+    TL_EXPECT(ctx, !ctx->impl->cancel->cancel(victim.thread) || atomic_load(&victim.left),
+              "cancel of a thread that runs failed");
+}
+
 static void expect_consistent(void *value)
 {
     bool finished = atomic_load(&victim.returned);
@@ -68,12 +74,16 @@ static enum tl_status run(struct tl_ctx *c)
         atomic_store(&took, 0);
         if (!victim_start(ctx, hold_and_work))
             break;
-        tl_delay(ctx, "before the post");
+        tl_delay(ctx, "before the first of the two");
+        if (i % 4 == 0)
+            request();
+        if (i % 8 == 0 && !tl_await(ctx, &victim.left, "a thread to be cancelled while it waits"))
+            break;
         TL_CALL(ctx, ctx->impl->sem->post(&tokens));
         for (int n = 0; n < i % 4; n++)
             tl_delay(ctx, "before cancel");
-        TL_EXPECT(ctx, !ctx->impl->cancel->cancel(victim.thread) || atomic_load(&victim.left),
-                  "cancel of a thread that runs failed");
+        if (i % 4)
+            request();
         expect_consistent(tl_finish(ctx, victim.thread));
         finished += atomic_load(&victim.returned);
     }
@@ -91,9 +101,11 @@ static const struct tl_check races_completion = {
     .promise = "a thread that is cancelled while it finishes either finishes or is cancelled, as a "
                "whole: value, cleanup and what it took agree, and nothing leaks",
     .source = "POSIX.1-2017 XSH 2.9.5.2 (side effects as those of EINTR), pthread_cancel",
-    .method = "100 seeded rounds: a thread holds memory under a cleanup handler and waits for a "
-              "token; the token and the request come shortly after each other; then value, "
-              "resources, the token and the number of mappings are compared with how far it came",
+    .method =
+        "100 seeded rounds: a thread holds memory under a cleanup handler and waits for a "
+        "token; the token and the request come shortly after each other, the request first in a "
+        "quarter of them, and the token only after the end in an eighth; then value, resources, "
+        "the token and the number of mappings are compared with how far it came",
     .meaning = "a token that is consumed by a wait that is cancelled, a handler that is skipped, "
                "and a stack that is not given back are seen, where seed and chance meet the window",
     .needs = "cancel protect sem",
@@ -125,7 +137,7 @@ static void (*skipped)(void *);
 
 static void skip_or_run(void *arg)
 {
-    if (atomic_load(&took) || !wrap_once_in(8))
+    if (atomic_load(&took) || !wrap_once_in(3))
         skipped(arg);
 }
 
@@ -150,5 +162,5 @@ MUTANT(token_lost, "cancelled-wait-keeps-token",
        "a wait for a semaphore acts on a request when it has taken the token",
        "cancel.races-completion", ALL, apply_late);
 MUTANT(handler_skipped, "cancel-skips-cleanup",
-       "one thread in eight that is cancelled while it waits does not run its handler",
+       "one thread in three that is cancelled while it waits does not run its handler",
        "cancel.races-completion", ALL, apply_skipping);
