@@ -3,13 +3,13 @@
  */
 #include "check.h"
 
+#include "../common/clocks.h"
 #include "../common/mutant.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <time.h>
 
@@ -131,20 +131,12 @@ TL_CHECK(sem_overflow);
 
 /* ---- timed ----------------------------------------------------------------------------------- */
 
-static uint64_t now_ns(clockid_t clock)
-{
-    struct timespec t;
-
-    clock_gettime(clock, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 static void time_out(struct tl_ctx *c, clockid_t clock)
 {
-    uint64_t deadline = now_ns(clock) + 20000000;
+    uint64_t deadline = clocks_now(clock) + 20000000;
 
     TL_ANSWERS(c, c->impl->sem->timedwait(&sem, clock, deadline), ETIMEDOUT);
-    TL_EXPECT(c, now_ns(clock) >= deadline, "timedwait ended before its deadline");
+    TL_EXPECT(c, clocks_now(clock) >= deadline, "timedwait ended before its deadline");
     TL_ANSWERS(c, c->impl->sem->timedwait(&sem, clock, 1), ETIMEDOUT);
     TL_CALL(c, c->impl->sem->post(&sem));
     TL_CALL(c, c->impl->sem->timedwait(&sem, clock, 1)); /* there is one: no need to wait */
