@@ -5,9 +5,11 @@
 #include "../cancel/victim.h"
 
 #include "../common/mutant.h"
+#include "../common/rounds.h"
 #include "../common/wrap.h"
 
 #define ROUNDS 60
+#define FEW 8
 
 static struct tl_ctx *ctx;
 static struct tl_mutex mutex;
@@ -79,7 +81,7 @@ static enum tl_status run_reacquires(struct tl_ctx *c)
 {
     if (!make(c))
         return tl_verdict(c);
-    for (int i = 0; i < ROUNDS && tl_verdict(ctx) == TL_OK; i++) {
+    for (unsigned i = 0; rounds_more(ctx, i, FEW, ROUNDS); i++) {
         bool held = i % 2;
 
         atomic_store(&inside, 0);
@@ -112,10 +114,10 @@ static const struct tl_check cancel_reacquires = {
         "runs",
     .source = "POSIX.1-2017 XSH pthread_cond_wait (the mutex is re-acquired before calling the "
               "first cancellation cleanup handler)",
-    .method =
-        "a waiter is cancelled, in every other of 60 seeded rounds by a thread that holds the "
-        "mutex for a while longer; a counter tells who is inside, and the handler tries the "
-        "mutex and unlocks it",
+    .method = "a waiter is cancelled, in every other of up to 60 seeded rounds by a thread that "
+              "holds the "
+              "mutex for a while longer; a counter tells who is inside, and the handler tries the "
+              "mutex and unlocks it",
     .meaning = "a handler that runs without the mutex is seen by the counter, or finds it free",
     .needs = "cancel protect mutex cond",
     .flags = TL_CHECK_CONCURRENT,
@@ -194,7 +196,7 @@ static enum tl_status run_keeps_signal(struct tl_ctx *c)
 
     if (!make(c))
         return tl_verdict(c);
-    for (int i = 0; i < ROUNDS && tl_verdict(ctx) == TL_OK; i++) {
+    for (unsigned i = 0; rounds_more(ctx, i, FEW, ROUNDS); i++) {
         tokens = 0;
         atomic_store(&waiting, 0);
         atomic_store(&taken, 0);
@@ -236,7 +238,7 @@ static const struct tl_check cancel_keeps_signal = {
     .source = "POSIX.1-2017 XSH pthread_cond_wait (shall not consume any condition signal that may "
               "be directed concurrently at the condition variable)",
     .method = "of two waiters one is cancelled while one token is given with one signal, before or "
-              "after it, 60 seeded rounds: one of the two has to take the token",
+              "after it, up to 60 seeded rounds: one of the two has to take the token",
     .meaning = "a signal that goes with the cancelled thread leaves a token that nobody takes; the "
                "moment at which both meet in one waiter is hit by chance",
     .needs = "cancel protect mutex cond",

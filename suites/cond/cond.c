@@ -6,6 +6,8 @@
 
 #include "../common/clocks.h"
 #include "../common/mutant.h"
+#include "../common/rounds.h"
+#include "../common/settle.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -15,6 +17,7 @@
 
 #define WAITERS 4
 #define TURNS 400
+#define FEW 10
 
 static struct tl_ctx *ctx;
 static struct tl_mutex mutex;
@@ -22,6 +25,7 @@ static struct tl_cond cond;
 
 /* Protected by mutex. */
 static int turn, waiting, woken, released;
+static bool over; /* no more turns are taken */
 
 static void lock(void)
 {
@@ -50,15 +54,18 @@ static void start(struct tl_ctx *c)
 static void *take_turns(void *arg)
 {
     int me = (int)(intptr_t)arg;
+    bool last = false;
 
-    for (int i = 0; i < TURNS && tl_verdict(ctx) == TL_OK; i++) {
+    for (unsigned i = 0; !last; i++) {
         lock();
-        while (turn != me && tl_verdict(ctx) == TL_OK) {
+        while (turn != me && !over && tl_verdict(ctx) == TL_OK) {
             tl_delay(ctx, "between test and wait");
             if (!wait())
                 break;
         }
         turn = !me;
+        over = over || !rounds_more(ctx, i, FEW, TURNS);
+        last = over;
         tl_delay(ctx, "between change and signal");
         if (i % 2)
             TL_CALL(ctx, ctx->impl->cond->signal(&cond));
@@ -89,9 +96,10 @@ static const struct tl_check no_lost_wake = {
     .group = "Condition variable",
     .promise = "a signal that comes after a waiter has released the mutex wakes it",
     .source = "POSIX.1-2017 XSH pthread_cond_wait, pthread_cond_signal",
-    .method = "two threads on different PUs take 400 turns each by one condition variable, with "
-              "seeded delays between test and wait and between change and signal, which is sent "
-              "with and without the mutex in turn",
+    .method =
+        "two threads on different PUs take up to 400 turns each by one condition variable, with "
+        "seeded delays between test and wait and between change and signal, which is sent "
+        "with and without the mutex in turn",
     .meaning = "one lost wake-up hangs; a race that never comes up in this many turns stays unseen",
     .needs = "mutex cond",
     .flags = TL_CHECK_CONCURRENT,
@@ -118,7 +126,7 @@ static enum tl_status run_atomic(struct tl_ctx *c)
 
     start(c);
     tl_step(c, "who sees the waiter's flag under the mutex signals once");
-    for (int i = 0; i < 150 && tl_verdict(c) == TL_OK; i++) {
+    for (unsigned i = 0; rounds_more(c, i, FEW, 150); i++) {
         bool seen = false;
 
         waiting = woken = released = 0;
@@ -148,8 +156,9 @@ static const struct tl_check atomic_release = {
     .promise = "releasing the mutex and beginning to wait are one step to who then takes the mutex",
     .source = "POSIX.1-2017 XSH pthread_cond_wait (atomically with respect to access by another "
               "thread to the mutex and then the condition variable)",
-    .method = "a thread that finds the waiter's flag set under the mutex signals exactly once, 150 "
-              "times",
+    .method =
+        "a thread that finds the waiter's flag set under the mutex signals exactly once, up to "
+        "150 times",
     .meaning = "a gap between release and wait loses the only signal, and the waiter hangs; seeded",
     .needs = "mutex cond",
     .flags = TL_CHECK_CONCURRENT,
@@ -181,7 +190,7 @@ static enum tl_status run_broadcast(struct tl_ctx *c)
 
     start(c);
     tl_step(c, "one broadcast for all waiters");
-    for (int i = 0; i < 60 && tl_verdict(c) == TL_OK; i++) {
+    for (unsigned i = 0; rounds_more(c, i, FEW, 60); i++) {
         int made = start_waiters(t);
 
         lock();
@@ -201,7 +210,7 @@ static const struct tl_check broadcast_all = {
     .group = "Condition variable",
     .promise = "a broadcast wakes all who wait",
     .source = "POSIX.1-2017 XSH pthread_cond_broadcast",
-    .method = "four threads wait; one broadcast lets them go, 60 times",
+    .method = "four threads wait; one broadcast lets them go, up to 60 times",
     .meaning = "a waiter that is left out hangs",
     .needs = "mutex cond",
     .flags = TL_CHECK_CONCURRENT,
@@ -227,7 +236,7 @@ static enum tl_status run_signal(struct tl_ctx *c)
 
     start(c);
     tl_step(c, "a signal for each waiter");
-    for (int i = 0; i < 40 && tl_verdict(c) == TL_OK; i++) {
+    for (unsigned i = 0; rounds_more(c, i, FEW, 40); i++) {
         int made = 0, there = 0;
 
         waiting = woken = released = 0;
@@ -259,8 +268,9 @@ static const struct tl_check signal_one = {
     .group = "Condition variable",
     .promise = "each signal wakes at least one of those who wait",
     .source = "POSIX.1-2017 XSH pthread_cond_signal",
-    .method = "four threads wait, each for a token; four tokens are given with a signal each, 40 "
-              "times",
+    .method =
+        "four threads wait, each for a token; four tokens are given with a signal each, up to 40 "
+        "times",
     .meaning = "a signal that wakes nobody leaves a token and a thread that hangs",
     .needs = "mutex cond",
     .flags = TL_CHECK_CONCURRENT,
@@ -357,7 +367,7 @@ static enum tl_status run_destroy(struct tl_ctx *c)
     struct tl_thread t[2];
 
     start(c);
-    for (int i = 0; i < 100 && tl_verdict(c) == TL_OK; i++) {
+    for (unsigned i = 0; rounds_more(c, i, FEW, 100); i++) {
         struct tl_cond *page =
             mmap(NULL, sizeof(*page), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         int made = 0, there = 0;
@@ -395,7 +405,7 @@ static const struct tl_check destroy_after_broadcast = {
                "it any more",
     .source = "POSIX.1-2017 XSH pthread_cond_destroy",
     .method = "two threads wait; after a broadcast the object is destroyed and its page unmapped "
-              "while they still leave, 100 seeded rounds",
+              "while they still leave, up to 100 seeded rounds",
     .meaning = "a touch that comes after destroy crashes; one that comes before, by luck, stays "
                "unseen",
     .needs = "mutex cond",
@@ -405,6 +415,8 @@ static const struct tl_check destroy_after_broadcast = {
 TL_CHECK(destroy_after_broadcast);
 
 /* ---- handlers -------------------------------------------------------------------------------- */
+
+#define SIGNALS 8
 
 static _Atomic int handled;
 
@@ -431,11 +443,10 @@ static enum tl_status run_handler(struct tl_ctx *c)
         unlock();
         c->impl->yield();
     }
-    for (int i = 0; i < 20 && !err; i++) {
+    for (int i = 0; i < SIGNALS && !err; i++) {
         err = c->impl->signal->kill(t, SIGUSR1, NULL);
         tl_delay(c, "between two signals");
-        for (int k = 0; k < 20; k++)
-            c->impl->yield();
+        settle(c);
     }
     lock();
     released = 1;
@@ -455,9 +466,8 @@ static const struct tl_check handler_returns = {
     .group = "Condition variable",
     .promise = "a handler that runs in a waiting thread does not make the wait answer EINTR",
     .source = "POSIX.1-2017 XSH pthread_cond_wait (shall not return an error code of [EINTR])",
-    .method =
-        "20 signals, without SA_RESTART, to a thread that waits; its wait may return, but not "
-        "with an error",
+    .method = "8 signals, without SA_RESTART, to a thread that waits; its wait may return, but not "
+              "with an error",
     .meaning = "an EINTR of the kernel that is handed on is seen",
     .needs = "mutex cond signal.kill",
     .flags = TL_CHECK_CONCURRENT,

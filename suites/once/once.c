@@ -6,6 +6,7 @@
 
 #include "../common/crowd.h"
 #include "../common/mutant.h"
+#include "../common/rounds.h"
 #include "../common/wrap.h"
 
 static struct tl_ctx *ctx;
@@ -14,10 +15,12 @@ static struct tl_ctx *ctx;
 
 #define THREADS 4
 #define ROUNDS 200
+#define FEW 10
 
 /* One a round; all zero is an initialised one. */
 static struct tl_once once[ROUNDS];
 static _Atomic unsigned now;
+static _Atomic unsigned end = ROUNDS; /* number of rounds; changed before its meeting */
 static _Atomic int runs[ROUNDS];
 static int made[ROUNDS]; /* plain: once orders the routine's write before all returns */
 
@@ -33,8 +36,11 @@ static void initialise(void)
 
 static void call_once(unsigned i)
 {
-    (void)i;
-    for (unsigned round = 0; round < ROUNDS && crowd_meet(); round++) {
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        if (i == 0 && !rounds_more(ctx, round, FEW, ROUNDS))
+            atomic_store(&end, round);
+        if (!crowd_meet() || round >= atomic_load(&end))
+            return;
         atomic_store(&now, round); /* nobody is in another round */
         tl_delay(ctx, "before once");
         TL_CALL(ctx, ctx->impl->once(&once[round], initialise));
@@ -47,7 +53,7 @@ static enum tl_status run_exactly(struct tl_ctx *c)
 {
     ctx = c;
     crowd_run(c, THREADS, call_once);
-    for (int i = 0; i < ROUNDS && tl_verdict(c) == TL_OK; i++)
+    for (int i = 0; i < (int)atomic_load(&end) && tl_verdict(c) == TL_OK; i++)
         TL_EXPECT(c, atomic_load(&runs[i]) == 1, "the routine ran %d times", atomic_load(&runs[i]));
     return tl_verdict(c);
 }
@@ -58,9 +64,9 @@ static const struct tl_check exactly_once = {
     .group = "Once",
     .promise = "the routine runs once, and has ended when any of the calls returns",
     .source = "POSIX.1-2017 XSH pthread_once",
-    .method =
-        "four threads call it together, and once more each, 200 times; the routine is held up "
-        "by seeded delays, and what it writes last is read after each call",
+    .method = "four threads call it together, and once more each, up to 200 times; the routine is "
+              "held up "
+              "by seeded delays, and what it writes last is read after each call",
     .meaning = "a second run is counted, and a call that does not wait reads too early; a write "
                "that the processor lets others see late is seen by chance only",
     .needs = "once",
@@ -72,6 +78,7 @@ TL_CHECK(exactly_once);
 /* ---- cancelled ------------------------------------------------------------------------------- */
 
 #define RETRIES 40
+#define FEW_RETRIES 8
 
 static struct tl_once retried[RETRIES];
 static unsigned retry; /* changed while no other thread is there */
@@ -108,7 +115,7 @@ static enum tl_status run_retries(struct tl_ctx *c)
     struct tl_thread behind;
 
     ctx = c;
-    for (retry = 0; retry < RETRIES && tl_verdict(ctx) == TL_OK; retry++) {
+    for (retry = 0; rounds_more(ctx, retry, FEW_RETRIES, RETRIES); retry++) {
         bool waits = retry % 2;
 
         atomic_store(&begun, 0);
@@ -147,7 +154,7 @@ static const struct tl_check cancelled_retries = {
               "canceled, the effect shall be as if pthread_once was never called)",
     .method =
         "a thread is cancelled in the routine, with another one that most likely waits for it "
-        "in half of 40 rounds; then the routine has to run once, to its end",
+        "in half of up to 40 rounds; then the routine has to run once, to its end",
     .meaning = "a control that stays busy lets the next call hang; one that counts as done is seen",
     .needs = "once cancel protect",
     .flags = TL_CHECK_CONCURRENT,

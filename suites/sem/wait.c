@@ -5,6 +5,7 @@
 #include "../cancel/victim.h"
 
 #include "../common/mutant.h"
+#include "../common/rounds.h"
 #include "../common/wrap.h"
 
 #include <signal.h>
@@ -15,6 +16,7 @@ static struct tl_sem sem;
 /* ---- cancellation ---------------------------------------------------------------------------- */
 
 #define ROUNDS 100
+#define FEW 8
 
 static _Atomic int requested;
 
@@ -77,7 +79,7 @@ static enum tl_status run_cancel(struct tl_ctx *c)
 {
     ctx = c;
     TL_CALL(ctx, ctx->impl->sem->init(&sem, 0));
-    for (int i = 0; i < ROUNDS && tl_verdict(ctx) == TL_OK; i++)
+    for (unsigned i = 0; rounds_more(ctx, i, FEW, ROUNDS); i++)
         if (i % 4)
             racing(i % 2);
         else
@@ -93,9 +95,10 @@ static const struct tl_check cancel_point = {
     .promise = "a wait acts on a request to cancel, and then takes no token",
     .source = "POSIX.1-2017 XSH 2.9.5.2 (sem_wait is a cancellation point; side effects before a "
               "request is acted on are those of a call that answers EINTR)",
-    .method = "100 seeded rounds: a request that is there before a wait that has a token, and a "
-              "request and a post at about the same time for one that sleeps; then the token is "
-              "looked for",
+    .method =
+        "up to 100 seeded rounds: a request that is there before a wait that has a token, and a "
+        "request and a post at about the same time for one that sleeps; then the token is "
+        "looked for",
     .meaning =
         "a request that is missed, a token that goes with the cancelled thread, and one that "
         "is taken and still there are seen; the exact moment of the race is met by chance",
@@ -107,7 +110,7 @@ TL_CHECK(cancel_point);
 
 /* ---- handlers -------------------------------------------------------------------------------- */
 
-#define SIGNALS 20
+#define SIGNALS 8
 
 static _Atomic int go, entering, returned, handled, posted;
 
@@ -165,7 +168,7 @@ static const struct tl_check handler_returns = {
     .promise = "a handler that runs in a thread that waits for a semaphore does not end its wait",
     .source = "this benchmark's contract of sem.wait, as for all other waits; POSIX.1-2017 XSH "
               "sem_wait allows [EINTR], whose loop is then the implementation's",
-    .method = "20 signals, without SA_RESTART, to a thread that waits; then one post",
+    .method = "8 signals, without SA_RESTART, to a thread that waits; then one post",
     .meaning = "a wait that ends by a handler, with or without an error, or that a handler makes "
                "deaf for the post is seen",
     .needs = "sem signal.kill",
