@@ -65,7 +65,7 @@ struct tl_check {
     void (*print)(const struct tl_ctx *ctx, void (*line)(const char *text, void *arg), void *arg);
 };
 
-#define CHECK_DEADLINE_S 20
+#define CHECK_DEADLINE_S 60
 
 /* A broken variant: apply changes a copy of the implementation's table, whose sub-tables it
  * replaces by copies of its own. The wrappers reach the sound one through the pointers that they

@@ -247,7 +247,7 @@ static const struct tl_check fork_storm = {
                "seeded, so a race that never comes up stays unseen",
     .needs = "fork.fork",
     .flags = TL_CHECK_CONCURRENT,
-    .deadline_s = 40,
+    .deadline_s = 120,
     .run = run_storm,
 };
 TL_CHECK(fork_storm);

@@ -190,7 +190,7 @@ static const struct tl_check create_many = {
     .meaning = "all of them were there, asleep, at the same time, and all came back",
     .needs = "sem",
     .flags = TL_CHECK_CONCURRENT | TL_CHECK_ALONE,
-    .deadline_s = 60,
+    .deadline_s = 180,
     .run = run_many,
 };
 TL_CHECK(create_many);

@@ -109,7 +109,7 @@ static const struct tl_check detach_releases = {
               "the first tenth resident memory may grow by no more than 16 MiB",
     .meaning = "a page kept of each would be 35 MiB and more; less than that is not seen",
     .flags = TL_CHECK_ALONE,
-    .deadline_s = 60,
+    .deadline_s = 180,
     .run = run_releases,
 };
 TL_CHECK(detach_releases);

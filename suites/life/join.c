@@ -31,12 +31,12 @@ static enum tl_status run_after(struct tl_ctx *c)
     struct tl_thread t;
 
     ctx = c;
-    for (int i = 0; i < 50 && tl_verdict(c) == TL_OK; i++) {
+    for (int i = 0; i < 20 && tl_verdict(c) == TL_OK; i++) {
         atomic_store(&ended, 0);
         if (!tl_start(c, (unsigned)i, &t, at_once, &ended))
             break;
         tl_await(c, &ended, "the thread to end");
-        for (int k = 0; k < 20; k++)
+        for (int k = 0; k < 10; k++)
             c->impl->yield();
         tl_delay(c, "between end and join");
         TL_EXPECT(c, tl_finish(c, t) == &ended, "the value of an ended thread is lost");
@@ -50,7 +50,7 @@ static const struct tl_check join_after_exit = {
     .group = "Lifecycle",
     .promise = "a thread that has ended can still be joined, and its value is kept",
     .source = "POSIX.1-2017 XSH pthread_join; 2.9.2 (lifetime of a thread ID)",
-    .method = "50 threads end at once; each is joined after it said so and 20 yields more",
+    .method = "20 threads end at once; each is joined after it said so and ten yields more",
     .meaning = "by then most have ended wholly; one that has not is joined as in join.waits",
     .run = run_after,
 };
@@ -218,7 +218,7 @@ static enum tl_status run_cancelled(struct tl_ctx *c)
     struct tl_thread joiner;
 
     ctx = c;
-    for (int i = 0; i < 20 && tl_verdict(c) == TL_OK; i++) {
+    for (int i = 0; i < 10 && tl_verdict(c) == TL_OK; i++) {
         atomic_store(&go, 0);
         atomic_store(&joining, 0);
         if (!tl_start(c, 0, &target, when_told, &go) || !tl_start(c, 1, &joiner, join_target, NULL))
@@ -241,7 +241,7 @@ static const struct tl_check join_cancelled_joiner = {
     .source = "POSIX.1-2017 XSH pthread_join (if the caller is cancelled, the target shall not be "
               "detached)",
     .method = "a thread that waits in join is cancelled; the target is then let go and joined by "
-              "another, 20 times",
+              "another, ten times",
     .meaning = "a target that still believes in its joiner refuses the second, or loses its value",
     .needs = "cancel",
     .flags = TL_CHECK_CONCURRENT,

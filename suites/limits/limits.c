@@ -129,7 +129,7 @@ static const struct tl_check limit_address_space = {
         "a create that half succeeded crashes, hangs, or leaves less room for the second time",
     .needs = "sem",
     .flags = TL_CHECK_CONCURRENT | TL_CHECK_ALONE,
-    .deadline_s = 60,
+    .deadline_s = 180,
     .outside = outside_memory,
 };
 TL_CHECK(limit_address_space);
@@ -172,7 +172,7 @@ static const struct tl_check limit_nproc = {
         "a create that half succeeded crashes, hangs, or leaves less room for the second time",
     .needs = "sem",
     .flags = TL_CHECK_CONCURRENT | TL_CHECK_ALONE,
-    .deadline_s = 60,
+    .deadline_s = 180,
     .outside = outside_nproc,
 };
 TL_CHECK(limit_nproc);

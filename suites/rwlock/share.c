@@ -45,7 +45,7 @@ static const struct tl_check readers_share = {
     .meaning = "a lock that lets readers in one by one does not come to an end",
     .needs = "rwlock",
     .flags = TL_CHECK_CONCURRENT,
-    .deadline_s = 5,
+    .deadline_s = 60,
     .run = run_share,
 };
 TL_CHECK(readers_share);

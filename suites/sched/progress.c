@@ -312,7 +312,7 @@ static const struct tl_check block_lock = {
     .meaning = "where the wait keeps the PU, or a lock of the library, the third one never runs",
     .needs = "mutex",
     .flags = TL_CHECK_CONCURRENT,
-    .deadline_s = 10,
+    .deadline_s = 60,
     .run = run_lock,
 };
 TL_CHECK(block_lock);

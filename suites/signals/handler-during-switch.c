@@ -163,7 +163,7 @@ static const struct tl_check during_switch = {
     .meaning = "a switch that is wrong for a moment is met by some handler, if the moment is not "
                "too short: a window of one instruction needs more signals than these",
     .flags = TL_CHECK_CONCURRENT,
-    .deadline_s = 60,
+    .deadline_s = 180,
     .run = run,
 };
 TL_CHECK(during_switch);
