@@ -22,10 +22,10 @@
 #include <string.h>
 #include <time.h>
 
-#define DEADLINE_NS UINT64_C(10000000000)
+#define DEADLINE_NS UINT64_C(60000000000)
 #define TRIES 4                                 /* of a candidate */
 #define SHRINK_BUDGET_NS UINT64_C(40000000000)  /* for one failure */
-#define SHRINK_DEADLINE_NS UINT64_C(3000000000) /* of one try, where hanging is the failure */
+#define SHRINK_DEADLINE_NS UINT64_C(5000000000) /* of one try, where hanging is the failure */
 #define BATCH_PER_JOB 8
 
 struct torture {

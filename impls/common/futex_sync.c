@@ -148,8 +148,13 @@ static int cond_destroy(struct tl_cond *cond)
 {
     struct cond *c = (struct cond *)cond;
 
-    while (atomic_load_explicit(&c->inside, memory_order_acquire))
+    while (atomic_load_explicit(&c->inside, memory_order_acquire)) {
+        /* Those that a broadcast moved sleep on the mutex, which the caller may hold: they have to
+         * leave this object before that is free. */
+        if (atomic_load_explicit(&c->moved, memory_order_relaxed))
+            futex_wake(&atomic_load_explicit(&c->mutex, memory_order_relaxed)->word, INT_MAX);
         sched_yield();
+    }
     return 0;
 }
 
