@@ -1,11 +1,9 @@
 /*
- * default-actions.c - default.actions, default.stop-all, default.uncatchable, oneshot.resethand:
- * what a signal does that nobody has a handler for.
+ * default-actions.c - default.actions, default.stop-all, default.uncatchable: what a signal does
+ * that nobody has a handler for.
  */
 #include "signals.h"
 
-#include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 
 static struct tl_ctx *ctx;
@@ -15,29 +13,8 @@ static _Atomic int *shared; /* memory shared with the children: what they count 
 static bool share(struct tl_ctx *c)
 {
     ctx = c;
-    shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    return TL_EXPECT(ctx, shared != MAP_FAILED, "mmap: %s", strerror(errno));
-}
-
-/* Boots and runs entry in a thread, which is not the first one; 0 if that comes to its end. */
-static void *first(void *arg)
-{
-    void *(*const *entry)(void *) = arg;
-    struct tl_thread t;
-
-    if (tl_start(ctx, 1, &t, *entry, NULL))
-        tl_finish(ctx, t);
-    return NULL;
-}
-
-static int boot(struct tl_ctx *c, void *arg)
-{
-    int err;
-
-    prctl(PR_SET_DUMPABLE, 0); /* no core files */
-    err = tl_boot(c, first, arg, NULL);
-    TL_EXPECT(c, err == 0, "run: %s", strerror(err));
-    return tl_verdict(c) == TL_OK ? 0 : 1;
+    shared = signals_share(ctx);
+    return shared;
 }
 
 /* ---- the table ------------------------------------------------------------------------------- */
@@ -70,11 +47,10 @@ static void *send_to_self(void *arg)
 
 static void try_default(int sig, enum action action)
 {
-    void *(*entry)(void *) = send_to_self;
     struct tl_child end;
 
     sending = sig;
-    if (!TL_CALL(ctx, tl_child(ctx, boot, &entry, 0, &end)))
+    if (!signals_child(ctx, send_to_self, 0, &end))
         return;
     if (action == IGNORE)
         TL_EXPECT(ctx, end.status == 0, "signal %d (%s) is to be ignored: the process %s %d", sig,
@@ -140,7 +116,7 @@ static void *stop_all(void *arg)
 
 static void try_stop(int sig)
 {
-    void *(*entry)(void *) = stop_all;
+    struct signals_body body = {ctx, stop_all};
     int status = 0, before;
     pid_t pid;
 
@@ -152,7 +128,7 @@ static void try_stop(int sig)
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         setpgid(0, 0); /* not orphaned, as its parent is in another group of the session: SIGTSTP
                         * and its like would be ignored otherwise */
-        _exit(boot(ctx, &entry));
+        _exit(signals_boot(ctx, &body));
     }
     if (!TL_EXPECT(ctx, pid > 0 && waitpid(pid, &status, WUNTRACED) == pid, "fork or waitpid: %s",
                    strerror(errno)))
@@ -234,7 +210,6 @@ static void *resist(void *arg)
 static enum tl_status outside_uncatchable(struct tl_ctx *c)
 {
     static const int signals[] = {SIGSTOP, SIGKILL};
-    void *(*entry)(void *) = resist;
     struct tl_child end;
 
     if (!share(c))
@@ -242,7 +217,7 @@ static enum tl_status outside_uncatchable(struct tl_ctx *c)
     for (size_t i = 0; i < 2; i++) {
         sending = signals[i];
         atomic_store(&shared[1], 0);
-        if (!TL_CALL(ctx, tl_child(ctx, boot, &entry, 0, &end)))
+        if (!signals_child(ctx, resist, 0, &end))
             break;
         TL_EXPECT(ctx, atomic_load(&shared[1]), "the thread did not come to its signal");
         TL_EXPECT(ctx, sending == SIGSTOP ? end.status == 0 : end.signal == SIGKILL,
@@ -268,63 +243,6 @@ static const struct tl_check default_uncatchable = {
     .outside = outside_uncatchable,
 };
 TL_CHECK(default_uncatchable);
-
-/* ---- handlers for one signal ----------------------------------------------------------------- */
-
-static void *handled_once(void *arg)
-{
-    struct tl_thread self = ctx->impl->self();
-
-    signals_handle(ctx, SIGUSR2, nothing, 0);
-    for (int i = 1; i <= 20; i++) {
-        TL_CALL(ctx, ctx->impl->signal->kill(self, SIGUSR2, NULL));
-        TL_EXPECT(ctx, atomic_load(&shared[0]) == i, "a handler that stays ran %d times for %d",
-                  atomic_load(&shared[0]), i);
-    }
-    signals_handle(ctx, SIGUSR1, nothing, SA_RESETHAND);
-    atomic_store(&shared[0], 0);
-    TL_CALL(ctx, ctx->impl->signal->kill(self, SIGUSR1, NULL));
-    TL_EXPECT(ctx, atomic_load(&shared[0]) == 1, "the one-shot handler ran %d times",
-              atomic_load(&shared[0]));
-    signals_handle(ctx, SIGUSR1, nothing, SA_RESETHAND); /* registered again */
-    TL_CALL(ctx, ctx->impl->signal->kill(self, SIGUSR1, NULL));
-    TL_EXPECT(ctx, atomic_load(&shared[0]) == 2, "registered again it ran %d times in all",
-              atomic_load(&shared[0]));
-    atomic_store(&shared[1], 1);
-    TL_CALL(ctx, ctx->impl->signal->kill(self, SIGUSR1, NULL)); /* ends the process */
-    return arg;
-}
-
-static enum tl_status outside_oneshot(struct tl_ctx *c)
-{
-    void *(*entry)(void *) = handled_once;
-    struct tl_child end;
-
-    if (share(c) && TL_CALL(ctx, tl_child(ctx, boot, &entry, 0, &end))) {
-        TL_EXPECT(ctx, atomic_load(&shared[1]), "the thread did not come to its last signal");
-        TL_EXPECT(ctx, end.signal == SIGUSR1,
-                  "a second signal to a one-shot handler is to end the process: it ended by signal "
-                  "%d, with status %d; the handler ran %d times",
-                  end.signal, end.status, atomic_load(&shared[0]));
-    }
-    return tl_verdict(ctx);
-}
-
-static const struct tl_check oneshot = {
-    .abi = TL_ABI,
-    .name = "oneshot.resethand",
-    .group = "Signals",
-    .promise = "a handler stays until it is replaced; with SA_RESETHAND it is good for one signal "
-               "and has to be registered again",
-    .source = "POSIX.1-2017 XSH sigaction (SA_RESETHAND); System V had that for all handlers",
-    .method = "in a child process a thread sends itself 20 signals with a usual handler, then one "
-              "with a one-shot handler, one after it was registered again, and one more, which "
-              "ends the process",
-    .meaning = "no race: a library that keeps handlers of its own is always seen",
-    .needs = "signal.kill",
-    .outside = outside_oneshot,
-};
-TL_CHECK(oneshot);
 
 /* ---- mutants --------------------------------------------------------------------------------- */
 
@@ -404,30 +322,3 @@ static const struct tl_mutant mask_pretends = {
     .apply = apply_pretending,
 };
 TL_MUTANT_OF(mask_pretends);
-
-static int kill_keeping(struct tl_thread t, int sig, const union sigval *value)
-{
-    struct sigaction now;
-    bool known = sig > 0 && sigaction(sig, NULL, &now) == 0;
-    int err = sound->kill(t, sig, value);
-
-    if (known && now.sa_flags & SA_RESETHAND)
-        sigaction(sig, &now, NULL);
-    return err;
-}
-
-static void apply_keeping(struct tl_impl *impl)
-{
-    sound = impl->signal;
-    TL_MUTATE(impl, signal)->kill = kill_keeping;
-}
-
-static const struct tl_mutant oneshot_stays = {
-    .abi = TL_ABI,
-    .name = "oneshot-stays",
-    .fault = "a one-shot handler stays for the next signal",
-    .kills = "oneshot.resethand",
-    .of = "nptl clone green ucontext",
-    .apply = apply_keeping,
-};
-TL_MUTANT_OF(oneshot_stays);

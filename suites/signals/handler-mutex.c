@@ -4,8 +4,6 @@
  */
 #include "signals.h"
 
-#include <sys/mman.h>
-
 #define DEADLINE_MS 300
 #define THREADS 3
 #define TURNS 300
@@ -35,6 +33,7 @@ static void lock_again(int sig, siginfo_t *info, void *context)
 
 static void *hold(void *arg)
 {
+    signals_handle(ctx, SIGUSR1, lock_again, 0);
     TL_CALL(ctx, ctx->impl->mutex->init(&mutex, TL_MUTEX_BLOCK));
     TL_CALL(ctx, ctx->impl->mutex->lock(&mutex));
     atomic_store(where, HOLDS);
@@ -44,36 +43,18 @@ static void *hold(void *arg)
     return arg;
 }
 
-static void *first(void *arg)
-{
-    struct tl_thread t;
-
-    signals_handle(ctx, SIGUSR1, lock_again, 0);
-    if (tl_start(ctx, 1, &t, hold, NULL))
-        tl_finish(ctx, t);
-    return arg;
-}
-
-static int boot(struct tl_ctx *c, void *arg)
-{
-    int err = tl_boot(c, first, arg, NULL);
-
-    TL_EXPECT(c, err == 0, "run: %s", strerror(err));
-    return tl_verdict(c) == TL_OK ? 0 : 1;
-}
-
 static enum tl_status outside(struct tl_ctx *c)
 {
     struct tl_child end;
     int at;
 
     ctx = c;
-    where = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (where == MAP_FAILED)
-        return tl_failed(ctx, "mmap: %s", strerror(errno));
+    where = signals_share(ctx);
+    if (!where)
+        return TL_FAILED;
     for (uint64_t ms = DEADLINE_MS;; ms *= 4) { /* a slow machine: once more, with more time */
         atomic_store(where, NOWHERE);
-        if (!TL_CALL(ctx, tl_child(ctx, boot, NULL, ms, &end)))
+        if (!signals_child(ctx, hold, ms, &end))
             return TL_FAILED;
         at = atomic_load(where);
         if (at >= IN_HANDLER || !end.hung || ms > 4000)

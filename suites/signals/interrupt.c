@@ -6,8 +6,6 @@
 
 #include "../common/wrap.h"
 
-#include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 
 /* Handlers that have run, a millisecond apart, when the sender lets the read end. Each of them has
@@ -91,9 +89,11 @@ static enum tl_status interrupt(struct tl_ctx *c, int how)
     ctx = c;
     flags = how;
     sigprocmask(SIG_BLOCK, &set, NULL); /* until there is a handler */
-    shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (shared == MAP_FAILED || pipe(fds))
-        return tl_failed(ctx, "mmap or pipe: %s", strerror(errno));
+    shared = signals_share(ctx);
+    if (!shared)
+        return TL_FAILED;
+    if (pipe(fds))
+        return tl_failed(ctx, "pipe: %s", strerror(errno));
     sender = fork();
     if (sender == 0)
         send_to(self);

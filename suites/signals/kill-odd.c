@@ -165,7 +165,6 @@ static void *successor(void *arg)
 
 static void *stale(void *arg)
 {
-    (void)arg;
     signals_handle(ctx, SIGUSR1, handler, SA_RESTART);
     for (int i = 0; i < ROUNDS && tl_verdict(ctx) == TL_OK; i++) {
         struct tl_thread t, next;
@@ -182,15 +181,7 @@ static void *stale(void *arg)
         TL_EXPECT(ctx, atomic_load(&by_others) + atomic_load(&by_target) == 0,
                   "a signal to a thread that was joined was handled by another one");
     }
-    return NULL;
-}
-
-static int boot_stale(struct tl_ctx *c, void *arg)
-{
-    int err = tl_boot(c, stale, arg, NULL);
-
-    TL_EXPECT(c, err == 0, "run: %s", strerror(err));
-    return tl_verdict(c) == TL_OK ? 0 : 1;
+    return arg;
 }
 
 static enum tl_status outside_stale(struct tl_ctx *c)
@@ -198,7 +189,7 @@ static enum tl_status outside_stale(struct tl_ctx *c)
     struct tl_child end;
 
     ctx = c;
-    if (TL_CALL(ctx, tl_child(ctx, boot_stale, NULL, 0, &end)))
+    if (signals_child(ctx, stale, 0, &end))
         TL_EXPECT(ctx, end.status == 0, "kill of a thread that was joined: the process %s %d",
                   end.hung ? "hung," : "ended by signal", end.signal);
     return tl_verdict(ctx);
@@ -213,7 +204,7 @@ static const struct tl_check kill_stale = {
     .source = "POSIX.1-2017 XSH pthread_kill, RATIONALE (recommended: ESRCH; otherwise undefined, "
               "2.9.2)",
     .method = "in a child process, 100 times: a thread is joined, its successor sends a signal to "
-              "the stale id, then the first thread does",
+              "the stale id, then the joiner does",
     .meaning = "an id that is a pointer, or a kernel id, means whoever lives there next: that "
                "thread would be hit, or the process would crash",
     .needs = "signal.kill",

@@ -7,8 +7,6 @@
 #include "../common/model.h"
 
 #include <linux/seccomp.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 
 #define CHANGES 1000
@@ -44,11 +42,6 @@ static void *change(void *arg)
     return NULL;
 }
 
-static int boot(struct tl_ctx *c, void *arg)
-{
-    return tl_boot(c, change, arg, NULL);
-}
-
 static enum tl_status outside(struct tl_ctx *c)
 {
     const char *what = "signal.mask-user";
@@ -60,10 +53,10 @@ static enum tl_status outside(struct tl_ctx *c)
                                    "change is a system call");
     if (ctx->impl->why_not && ctx->impl->why_not(what))
         return tl_refused(ctx, what);
-    where = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (where == MAP_FAILED)
-        return tl_failed(ctx, "mmap: %s", strerror(errno));
-    if (!TL_CALL(ctx, tl_child(ctx, boot, NULL, 0, &end)))
+    where = signals_share(ctx);
+    if (!where)
+        return TL_FAILED;
+    if (!signals_child(ctx, change, 0, &end))
         return TL_FAILED;
     if (atomic_load(where) == NO_SECCOMP)
         return tl_unsupported(ctx, "this kernel has no seccomp: system calls cannot be caught");

@@ -23,11 +23,19 @@ static void handler(int sig, siginfo_t *info, void *context)
         seen[payload]++;
 }
 
+static void *nothing(void *arg)
+{
+    return arg;
+}
+
 static void *fill(void *arg)
 {
     struct tl_thread self = ctx->impl->self();
+    struct rlimit limit = {LIMIT, LIMIT};
+    struct tl_thread t;
     int queued = 0, err = 0;
 
+    TL_EXPECT(ctx, setrlimit(RLIMIT_SIGPENDING, &limit) == 0, "setrlimit: %s", strerror(errno));
     signals_handle(ctx, SIG, handler, SA_RESTART);
     for (int round = 0; round < 3 && tl_verdict(ctx) == TL_OK; round++) {
         handled = 0;
@@ -51,33 +59,9 @@ static void *fill(void *arg)
             TL_EXPECT(ctx, seen[i] == 1, "the signal with the value %d was handled %d times", i,
                       seen[i]);
     }
-    return arg;
-}
-
-static void *nothing(void *arg)
-{
-    return arg;
-}
-
-static void *first(void *arg)
-{
-    struct rlimit limit = {LIMIT, LIMIT};
-    struct tl_thread t;
-
-    TL_EXPECT(ctx, setrlimit(RLIMIT_SIGPENDING, &limit) == 0, "setrlimit: %s", strerror(errno));
-    if (tl_start(ctx, 1, &t, fill, NULL))
-        tl_finish(ctx, t);
     if (tl_start(ctx, 1, &t, nothing, &limit)) /* it is usable still */
         TL_EXPECT(ctx, tl_finish(ctx, t) == &limit, "join gave another value");
     return arg;
-}
-
-static int boot(struct tl_ctx *c, void *arg)
-{
-    int err = tl_boot(c, first, arg, NULL);
-
-    TL_EXPECT(c, err == 0, "run: %s", strerror(err));
-    return tl_verdict(c) == TL_OK ? 0 : 1;
 }
 
 static enum tl_status outside(struct tl_ctx *c)
@@ -85,7 +69,7 @@ static enum tl_status outside(struct tl_ctx *c)
     struct tl_child end;
 
     ctx = c;
-    if (TL_CALL(ctx, tl_child(ctx, boot, NULL, 0, &end)))
+    if (signals_child(ctx, fill, 0, &end))
         TL_EXPECT(ctx, end.status == 0, "the process %s %d", end.hung ? "hung," : "ended by signal",
                   end.signal);
     return tl_verdict(ctx);

@@ -12,6 +12,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "check.h"
@@ -124,6 +126,54 @@ static inline void signals_linger(struct tl_ctx *ctx)
         ctx->impl->yield();
     if (ctx->impl->traits & TL_BLOCKS_ALONE)
         usleep(1000);
+}
+
+/* ---- checks that use `outside` ----------------------------------------------------------------
+ */
+
+struct signals_body {
+    struct tl_ctx *ctx;
+    void *(*entry)(void *);
+};
+
+static inline void *signals_first(void *arg)
+{
+    const struct signals_body *body = arg;
+    struct tl_thread t;
+
+    if (tl_start(body->ctx, 1, &t, body->entry, NULL))
+        tl_finish(body->ctx, t);
+    return NULL;
+}
+
+/* In a child process: boots, and runs entry of the struct signals_body in a thread that is not the
+ * first. Returns the exit status. */
+static inline int signals_boot(struct tl_ctx *ctx, void *body)
+{
+    int err;
+
+    prctl(PR_SET_DUMPABLE, 0); /* no core files */
+    err = tl_boot(ctx, signals_first, body, NULL);
+    TL_EXPECT(ctx, err == 0, "run: %s", strerror(err));
+    return tl_verdict(ctx) == TL_OK ? 0 : 1;
+}
+
+/* The same with a child of its own, as tl_child. False: noted. */
+static inline bool signals_child(struct tl_ctx *ctx, void *(*entry)(void *), uint64_t deadline_ms,
+                                 struct tl_child *end)
+{
+    struct signals_body body = {ctx, entry};
+
+    return TL_CALL(ctx, tl_child(ctx, signals_boot, &body, deadline_ms, end));
+}
+
+/* A page that is shared with child processes; NULL: noted. */
+static inline void *signals_share(struct tl_ctx *ctx)
+{
+    void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    TL_EXPECT(ctx, page != MAP_FAILED, "mmap: %s", strerror(errno));
+    return page == MAP_FAILED ? NULL : page;
 }
 
 #endif

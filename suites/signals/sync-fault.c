@@ -5,8 +5,6 @@
 
 #include "../common/wrap.h"
 
-#include <sys/mman.h>
-
 #define THREADS 4
 #define FAULTS 25
 
