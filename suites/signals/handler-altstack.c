@@ -7,7 +7,7 @@
 #include "../common/crowd.h"
 
 #define THREADS 3
-#define TURNS 40
+#define TURNS 20
 #define SIZE ((size_t)64 * 1024) /* more than a frame with the widest vector registers */
 
 static struct tl_ctx *ctx;
@@ -90,7 +90,7 @@ static const struct tl_check on_altstack = {
     .group = "Signals",
     .promise = "a handler with SA_ONSTACK runs on the alternate stack that its thread has set",
     .source = "POSIX.1-2017 XSH sigaltstack, sigaction (SA_ONSTACK)",
-    .method = "a thread sets an alternate stack and sends itself 40 signals, after a yield each; "
+    .method = "a thread sets an alternate stack and sends itself 20 signals, after a yield each; "
               "the handler notes the address of its frame",
     .meaning = "no race: a thread whose alternate stack is forgotten in a switch is always seen, "
                "if there is anything to switch to",

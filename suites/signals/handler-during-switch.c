@@ -8,13 +8,17 @@
 #include <sys/time.h>
 
 #define THREADS 4
-#define SWITCHES 30000 /* of each thread; more until STORM handlers have run */
+/* Switches of each thread; more until STORM handlers have run. Those of kernel threads are not the
+ * implementation's, and dear beside busy neighbours. */
+#define SWITCHES_OF_KERNEL 500
+#define SWITCHES_OF_LIBRARY 100000
 #define STORM 200
 #define PERIOD_US 100
 
 static struct tl_ctx *ctx;
 static struct tl_key key;
 static bool has_key, aims;
+static int switches;
 static struct tl_thread who[THREADS];
 static _Atomic int handled, ready, misled, running;
 static _Atomic double sink;
@@ -102,7 +106,7 @@ static void *worker(void *arg)
     fesetround(rounding);
     begin_storm(me);
     set_errno(mine);
-    for (int i = 0; (i < SWITCHES || atomic_load(&handled) < STORM) && tl_verdict(ctx) == TL_OK;
+    for (int i = 0; (i < switches || atomic_load(&handled) < STORM) && tl_verdict(ctx) == TL_OK;
          i++) {
         TL_EXPECT(ctx, switch_once(tl_random(&state)), "a register or the stack was changed");
         if (!TL_EXPECT(ctx, get_errno() == mine, "errno is %d after switch %d, it was %d",
@@ -112,7 +116,7 @@ static void *worker(void *arg)
         TL_EXPECT(ctx, fegetround() == rounding, "the rounding mode was changed by switch %d", i);
         TL_EXPECT(ctx, !has_key || impl->key->get(key) == &who[me],
                   "the value of a key was changed by switch %d", i);
-        if (aims && i % 64 == 0 && atomic_load(&running) == THREADS) {
+        if (aims && i % 16 == 0 && atomic_load(&running) == THREADS) {
             signals_kill(ctx, who[(me + 1) % THREADS], SIGUSR1, (int)((me + 1) % THREADS));
             set_errno(mine);
         }
@@ -135,7 +139,8 @@ static enum tl_status run(struct tl_ctx *c)
     if (!signals_handle(ctx, SIGALRM, handler, 0) || !signals_handle(ctx, SIGUSR1, handler, 0))
         return TL_FAILED;
     has_key = ctx->impl->key && TL_CALL(ctx, ctx->impl->key->create(&key, NULL));
-    aims = ctx->impl->signal && tl_trait(ctx, TL_ONE_TO_ONE);
+    aims = ctx->impl->signal && ctx->impl->signal->kill;
+    switches = tl_trait(ctx, TL_ONE_TO_ONE) ? SWITCHES_OF_KERNEL : SWITCHES_OF_LIBRARY;
     atomic_store(&running, THREADS);
     while (made < THREADS &&
            tl_start(ctx, (unsigned)made, &t[made], worker, (void *)(uintptr_t)made))
@@ -145,7 +150,7 @@ static enum tl_status run(struct tl_ctx *c)
     setitimer(ITIMER_REAL, &calm, NULL);
     TL_EXPECT(ctx, atomic_load(&misled) == 0, "%d signals were handled by another thread",
               atomic_load(&misled));
-    tl_say(ctx, "%d handlers in at least %d switches", atomic_load(&handled), THREADS * SWITCHES);
+    tl_say(ctx, "%d handlers in at least %d switches", atomic_load(&handled), THREADS * switches);
     return tl_verdict(ctx);
 }
 
@@ -157,13 +162,13 @@ static const struct tl_check during_switch = {
         "a signal may come at any point of a switch: registers, stack, errno, rounding mode, "
         "keys and self of the threads stay as they were",
     .source = "POSIX.1-2017 XSH 2.4.3 (signal actions), 2.3 (errno of the thread)",
-    .method = "four threads switch at least 120,000 times, while a timer (100 us) and, where that "
-              "is offered, the threads send signals, whose handlers use all of that; each thread "
-              "compares it with its own after each switch; not before 200 handlers have run",
+    .method = "four threads switch 400,000 times (2000 times where the kernel does it) while a "
+              "timer of 100 us and, where that is offered, the threads send signals, whose "
+              "handlers use all of that; each thread compares it with its own after each switch; "
+              "not before 200 handlers have run",
     .meaning = "a switch that is wrong for a moment is met by some handler, if the moment is not "
                "too short: a window of one instruction needs more signals than these",
     .flags = TL_CHECK_CONCURRENT,
-    .deadline_s = 180,
     .run = run,
 };
 TL_CHECK(during_switch);

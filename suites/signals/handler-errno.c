@@ -5,7 +5,7 @@
 #include "signals.h"
 
 #define THREADS 3
-#define TURNS 100
+#define TURNS 40
 
 static struct tl_ctx *ctx;
 static struct tl_sem sem;
@@ -91,7 +91,7 @@ static const struct tl_check handler_errno = {
                "implementation leaves it alone, so that the thread finds it, too",
     .source = "POSIX.1-2017 XSH 2.3, 2.4.3 (pthread_self, pthread_kill, sem_post in handlers); "
               "harness/impl.h (no function sets errno)",
-    .method = "three threads with an errno of their own send themselves 100 signals each, between "
+    .method = "three threads with an errno of their own send themselves 40 signals each, between "
               "switches; the handler compares errno before and after self, kill and post",
     .meaning = "an errno that is another thread's, or is changed by a delivery, is seen in the "
                "handler or behind it. Handlers in the middle of a switch: handler.during-switch",

@@ -4,7 +4,7 @@
  */
 #include "signals.h"
 
-#define ROUNDS 10
+#define ROUNDS 5
 
 static struct tl_ctx *ctx;
 static struct tl_mutex mutex;
@@ -224,7 +224,7 @@ static const struct tl_check kill_blocked_thread = {
               "(resumes as if not interrupted); pthread_join (never EINTR)",
     .method = "a thread waits; a signal is sent to it, its handler has to run while what it waits "
               "for is still withheld, and the wait may end only when it is released; each wait "
-              "that is offered, 10 times",
+              "that is offered, 5 times",
     .meaning = "a wait that blocks signals, or ends by one, is seen. That the thread was asleep "
                "when the signal came is likely, not certain",
     .needs = "mutex signal.kill",

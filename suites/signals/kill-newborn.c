@@ -6,7 +6,7 @@
 
 #include "../common/wrap.h"
 
-#define ROUNDS 200
+#define ROUNDS 100
 
 static struct tl_ctx *ctx;
 static struct tally handled;
@@ -69,7 +69,7 @@ static const struct tl_check kill_newborn = {
                "thread it is, and the thread goes on",
     .source = "POSIX.1-2017 XSH pthread_create (the ID may be used when it has returned), "
               "pthread_kill; 2.4.3 (pthread_self is async-signal-safe)",
-    .method = "200 threads are sent a signal as soon as create has returned; the handler asks for "
+    .method = "100 threads are sent a signal as soon as create has returned; the handler asks for "
               "self, the thread waits for it and ends",
     .meaning = "a thread that begins with signals open before the library knows it crashes, or "
                "takes itself for another, in the rounds where the signal is that early; on one PU "
@@ -111,7 +111,7 @@ static const struct tl_mutant thread_adopted_late = {
     .name = "thread-adopted-late",
     .fault = "a thread runs for 20 us, with signals open, before self knows it",
     .kills = "kill.newborn",
-    .of = "nptl",
+    .of = "nptl clone",
     .apply = apply,
 };
 TL_MUTANT_OF(thread_adopted_late);

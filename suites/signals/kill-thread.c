@@ -7,7 +7,7 @@
 #include "../common/crowd.h"
 
 #define THREADS 4
-#define SENDS 400
+#define SENDS 200
 #define SIG (SIGRTMIN + 1)
 
 static struct tl_ctx *ctx;
@@ -90,7 +90,7 @@ static const struct tl_check kill_thread = {
     .group = "Signals",
     .promise = "a signal that is sent to a thread is handled by that thread, once",
     .source = "POSIX.1-2017 XSH pthread_kill; XSH 2.4.1 (generated for a thread)",
-    .method = "400 queued signals with the number of their target go to four threads that run and "
+    .method = "200 queued signals with the number of their target go to four threads that run and "
               "yield; each handler compares the number with the thread that it runs in",
     .meaning = "a signal that goes to the process, or to the thread that happens to run, is "
                "handled by the wrong one; a lost or a doubled one spoils the counts",
@@ -145,7 +145,7 @@ static const struct tl_check kill_self = {
                "kill returns",
     .source = "POSIX.1-2017 XSH raise (does not return before the handler does; equivalent to "
               "pthread_kill of pthread_self)",
-    .method = "the first thread and four others send themselves 100 signals each and compare the "
+    .method = "the first thread and four others send themselves 50 signals each and compare the "
               "count of their own handlers after each",
     .meaning = "a signal that comes later, elsewhere, or not at all is seen at once",
     .needs = "signal.kill",
@@ -244,7 +244,7 @@ static const struct tl_mutant kill_hits_process = {
     .name = "kill-hits-process",
     .fault = "one signal for a thread in 32 is sent to the process",
     .kills = "kill.thread",
-    .of = "nptl clone",
+    .of = "nptl clone green",
     .apply = apply_process,
 };
 TL_MUTANT_OF(kill_hits_process);

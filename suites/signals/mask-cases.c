@@ -9,7 +9,7 @@
 #include "signals.h"
 
 #define OTHERS 3
-#define ROUNDS 50
+#define ROUNDS 25
 
 static struct tl_ctx *ctx;
 static struct tally one;
@@ -105,8 +105,8 @@ static const struct tl_check mask_case1 = {
     .source = "Stein, Shah 1992, \"Implementing Lightweight Threads\", on signals; POSIX.1-2017 "
               "XSH kill (delivered before kill "
               "returns, where no other thread has it open)",
-    .method = "the only thread sends 50 signals to the process, each handled when kill returns; "
-              "then four threads have it open, and each of 50 is handled once",
+    .method = "the only thread sends 25 signals to the process, each handled when kill returns; "
+              "then four threads have it open, and each of 25 is handled once",
     .meaning = "a library that defers what could be delivered, or loses it, is seen",
     .flags = TL_CHECK_CONCURRENT,
     .run = run_case1,
@@ -148,7 +148,7 @@ static const struct tl_check mask_case2 = {
     .source = "Stein, Shah 1992, \"Implementing Lightweight Threads\", on signals; POSIX.1-2017 "
               "XSH 2.4.1",
     .method = "one of three threads on one PU has the signal open; the first thread, which has it "
-              "blocked, sends 50 and yields; each is handled by that one, once",
+              "blocked, sends 25 and yields; each is handled by that one, once",
     .meaning = "one mask for all, or a signal that waits for the running thread, is seen",
     .needs = "signal.mask",
     .flags = TL_CHECK_CONCURRENT,
@@ -200,7 +200,7 @@ static const struct tl_check mask_case3 = {
     .source = "Stein, Shah 1992, \"Implementing Lightweight Threads\", on signals; POSIX.1-2017 "
               "XSH 2.4.1",
     .method = "a thread on another PU has the signal open and increments a number without a call; "
-              "the first thread, which has it blocked, sends 50; each is handled there, once",
+              "the first thread, which has it blocked, sends 25; each is handled there, once",
     .meaning = "a library that looks for signals only when threads call it would leave it waiting; "
                "that the other thread is on a PU at that very moment is likely, not certain",
     .needs = "signal.mask",
@@ -273,7 +273,7 @@ static const struct tl_check mask_case4 = {
               "XSH 2.4.1, sigprocmask (delivered "
               "before the call returns)",
     .method = "four threads have the signal blocked, one of them sends it; no handler runs while "
-              "all yield; then another opens it, and its handler has run; 50 times",
+              "all yield; then another opens it, and its handler has run; 25 times",
     .meaning = "a library that lowers the kernel's mask late must send the signal again, once, and "
                "to the right thread: a lost, doubled or misled one is seen",
     .needs = "signal.mask",

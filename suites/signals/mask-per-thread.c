@@ -7,7 +7,7 @@
 #include "../common/crowd.h"
 
 #define THREADS 4
-#define TURNS 200
+#define TURNS 60
 
 static struct tl_ctx *ctx;
 static _Atomic int handled[THREADS];
@@ -74,7 +74,7 @@ static const struct tl_check mask_per_thread = {
     .method = "four threads block and open the same signal at random and yield; each finds its "
               "mask as it left it, and a signal that it sends to itself is handled exactly when it "
               "has it open",
-    .meaning = "a mask that is the process's, or that is lost in a switch, differs soon: 200 "
+    .meaning = "a mask that is the process's, or that is lost in a switch, differs soon: 60 "
                "random changes for each thread",
     .needs = "signal.mask signal.kill",
     .flags = TL_CHECK_CONCURRENT,

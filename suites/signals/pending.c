@@ -9,7 +9,7 @@
 #include <stdio.h>
 
 #define THREADS 3
-#define ROUNDS 20
+#define ROUNDS 12
 
 static struct tl_ctx *ctx;
 static struct tally seen;

@@ -8,7 +8,7 @@
 
 #define THREADS 4
 #define QUEUED 3000
-#define SINGLE 300
+#define SINGLE 100
 #define SIG (SIGRTMIN + 1)
 
 static struct tl_ctx *ctx;
@@ -44,7 +44,7 @@ static void send_queued(void)
     tally_reset(&all, QUEUED);
     for (int i = 0; i < QUEUED && tl_verdict(ctx) == TL_OK; i++) {
         signals_to_process(ctx, SIG, i);
-        if (i % 8 == 7)
+        if (i % 32 == 31)
             tl_delay(ctx, "between two queued signals");
     }
     tl_await(ctx, &all.reached, "the handlers of all queued signals");
@@ -99,7 +99,7 @@ static const struct tl_check process_once = {
     .group = "Signals",
     .promise = "a signal to the process is handled exactly once, however many threads have it open",
     .source = "POSIX.1-2017 XSH 2.4.1 (delivered to exactly one of the threads)",
-    .method = "3000 queued signals with numbers, then 300 standard ones one at a time, are sent to "
+    .method = "3000 queued signals with numbers, then 100 standard ones one at a time, are sent to "
               "the process while five threads that have them open run and yield; each number is "
               "counted",
     .meaning = "a library that takes signals itself and passes them on loses or doubles some; "
@@ -135,7 +135,7 @@ static void take_turns(unsigned i)
     uint64_t state = ctx->seed;
 
     who[i] = ctx->impl->self();
-    for (int n = 0; n < 60 && tl_verdict(ctx) == TL_OK; n++) {
+    for (int n = 0; n < 30 && tl_verdict(ctx) == TL_OK; n++) {
         unsigned owner = (unsigned)(tl_random(&state) % THREADS);
         unsigned sender = (owner + 1 + (unsigned)n % (THREADS - 1)) % THREADS;
 
@@ -180,7 +180,7 @@ static const struct tl_check process_open_thread = {
     .group = "Signals",
     .promise = "a signal to the process is handled by a thread that has it open, whoever sent it",
     .source = "POSIX.1-2017 XSH 2.4.1 (delivered to a thread that has not blocked it)",
-    .method = "60 times one of four threads, drawn at random, opens the signal, another one that "
+    .method = "30 times one of four threads, drawn at random, opens the signal, another one that "
               "has it blocked sends it to the process; its handler has to run in the first",
     .meaning = "one mask for the process, or a signal that goes to who runs, is seen in most "
                "rounds",

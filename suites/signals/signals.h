@@ -119,10 +119,11 @@ static inline bool signals_concurrent(struct tl_ctx *ctx)
     return TL_EXPECT(ctx, tl_trait(ctx, TL_CONCURRENT), "no thread is alive while another runs");
 }
 
-/* Gives others the time to get into a wait or out of it: no verdict may rest on it. */
+/* Gives others the time to get into a wait or out of it: no verdict may rest on it. Few yields:
+ * beside busy neighbours each may cost a thread of the kernel its time slice, and theirs. */
 static inline void signals_linger(struct tl_ctx *ctx)
 {
-    for (int i = 0; i < 20; i++)
+    for (int i = 0; i < 4; i++)
         ctx->impl->yield();
     if (ctx->impl->traits & TL_BLOCKS_ALONE)
         usleep(1000);

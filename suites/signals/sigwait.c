@@ -38,8 +38,8 @@ static void *waiter(void *arg)
     atomic_fetch_add(&ready, 1);
     while (TL_CALL(ctx, ctx->impl->signal->wait(&set, &sig)) && sig == SIG) {
         atomic_fetch_add(&waited, 1);
-        tally_add(&taken);
-        tl_delay(ctx, "after a wait");
+        if (tally_add(&taken) % 16 == 0)
+            tl_delay(ctx, "after a wait");
     }
     TL_EXPECT(ctx, sig == SIG_END, "wait gave signal %d, which is not in the set", sig);
     return arg;
@@ -75,7 +75,7 @@ static enum tl_status run_once(struct tl_ctx *c)
             err = signals_wake(ctx, t[i % WAITERS], SIG);
         else
             signals_to_process(ctx, SIG, i);
-        if (i % 8 == 7)
+        if (i % 32 == 31)
             tl_delay(ctx, "between two signals");
     }
     tl_await(ctx, &taken.reached, "all signals to be taken");
@@ -127,7 +127,7 @@ static void *wait_for_one(void *arg)
 
 static void *count(void *arg)
 {
-    for (int i = 0; i < 100; i++) {
+    for (int i = 0; i < 20; i++) {
         tl_delay(ctx, "while another thread waits for a signal");
         ctx->impl->yield();
     }
@@ -142,7 +142,7 @@ static enum tl_status run_alone(struct tl_ctx *c)
 
     ctx = c;
     signals_mask(ctx, SIG_BLOCK, SIG);
-    for (int i = 0; i < 10 && tl_verdict(ctx) == TL_OK; i++) {
+    for (int i = 0; i < 5 && tl_verdict(ctx) == TL_OK; i++) {
         atomic_store(&ready, 0);
         atomic_store(&counted, 0);
         atomic_store(&stop, 0);
@@ -170,8 +170,8 @@ static const struct tl_check sigwait_alone = {
     .promise = "a thread that waits for a signal does not stop the others, and waits until it has "
                "come",
     .source = "POSIX.1-2017 XSH sigwait (the thread shall be suspended)",
-    .method = "one thread waits for a signal; another, made later for the same PU, yields 100 "
-              "times and ends, while the first goes on waiting; then the signal is sent; 10 times",
+    .method = "one thread waits for a signal; another, made later for the same PU, yields 20 "
+              "times and ends, while the first goes on waiting; then the signal is sent; 5 times",
     .meaning = "a wait that stops the kernel thread of all, or a lock that it holds, hangs here",
     .needs = "signal.wait signal.kill signal.mask",
     .flags = TL_CHECK_CONCURRENT,
@@ -213,7 +213,7 @@ TL_MUTANT_OF(sigwait_leaves_signal);
 
 static int wait_early(const sigset_t *set, int *sig)
 {
-    if (atomic_fetch_add(&waits, 1) % 8 != 7)
+    if (atomic_fetch_add(&waits, 1) % 4 != 3)
         return sound->wait(set, sig);
     *sig = SIG;
     return 0;
@@ -228,7 +228,7 @@ static void apply_early(struct tl_impl *impl)
 static const struct tl_mutant sigwait_returns_early = {
     .abi = TL_ABI,
     .name = "sigwait-returns-early",
-    .fault = "one wait in eight returns before a signal has come",
+    .fault = "one wait in four returns before a signal has come",
     .kills = "sigwait.blocks-others sigwait.exactly-once",
     .of = "nptl clone",
     .apply = apply_early,

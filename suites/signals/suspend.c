@@ -4,7 +4,7 @@
  */
 #include "signals.h"
 
-#define ROUNDS 200
+#define ROUNDS 40
 
 static struct tl_ctx *ctx;
 static struct tally handled;
@@ -98,7 +98,7 @@ static const struct tl_check suspend_until = {
     .promise = "suspend opens the mask and waits in one step, returns when a handler has run, and "
                "puts the old mask back",
     .source = "POSIX.1-2017 XSH sigsuspend",
-    .method = "200 seeded rounds: a thread that has a signal blocked suspends itself with the "
+    .method = "40 seeded rounds: a thread that has a signal blocked suspends itself with the "
               "signal open, another sends it before, while or after that; the handler has run in "
               "the first thread when it goes on",
     .meaning = "a suspend that opens the mask first and waits then hangs when the signal comes in "
@@ -122,7 +122,7 @@ static void *suspend_one(void *arg)
 
 static void *count(void *arg)
 {
-    for (int i = 0; i < 100; i++) {
+    for (int i = 0; i < 20; i++) {
         tl_delay(ctx, "while another thread is suspended");
         ctx->impl->yield();
     }
@@ -137,7 +137,7 @@ static enum tl_status run_alone(struct tl_ctx *c)
 
     if (!begin(c))
         return TL_FAILED;
-    for (int i = 0; i < 10 && !err && tl_verdict(ctx) == TL_OK; i++) {
+    for (int i = 0; i < 5 && !err && tl_verdict(ctx) == TL_OK; i++) {
         tally_reset(&handled, 1);
         atomic_store(&ready, 0);
         atomic_store(&counted, 0);
@@ -166,8 +166,8 @@ static const struct tl_check suspend_alone = {
     .group = "Signals",
     .promise = "suspend stops the thread that calls it and no other",
     .source = "POSIX.1-2017 XSH sigsuspend (suspend the thread)",
-    .method = "a thread suspends itself; another, made later for the same PU, yields 100 times and "
-              "ends, while the first stays suspended; then the signal is sent; 10 times",
+    .method = "a thread suspends itself; another, made later for the same PU, yields 20 times and "
+              "ends, while the first stays suspended; then the signal is sent; 5 times",
     .meaning = "a suspend that stops the kernel thread of all hangs here",
     .needs = "signal.suspend signal.kill signal.mask",
     .flags = TL_CHECK_CONCURRENT,
