@@ -5,6 +5,7 @@
 #include "check.h"
 
 #include "../common/mutant.h"
+#include "../common/proc.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -29,18 +30,6 @@ static void *end(void *arg)
     return arg;
 }
 
-static long resident_bytes(void)
-{
-    FILE *f = fopen("/proc/self/statm", "r");
-    long pages = -1;
-
-    if (f && fscanf(f, "%*d %ld", &pages) != 1)
-        pages = -1;
-    if (f)
-        fclose(f);
-    return pages < 0 ? -1 : pages * sysconf(_SC_PAGESIZE);
-}
-
 static long count_entries(const char *path)
 {
     DIR *dir = opendir(path);
@@ -50,18 +39,6 @@ static long count_entries(const char *path)
         n++;
     if (dir)
         closedir(dir);
-    return n;
-}
-
-static long count_lines(const char *path)
-{
-    FILE *f = fopen(path, "r");
-    long n = 0;
-
-    for (int c; f && (c = getc(f)) != EOF;)
-        n += c == '\n';
-    if (f)
-        fclose(f);
     return n;
 }
 
@@ -89,10 +66,10 @@ static enum tl_status run_releases(struct tl_ctx *c)
 
     ctx = c;
     detach_many(0, warm);
-    before = resident_bytes();
+    before = (long)proc_resident();
     detach_many(warm, all - warm);
-    after = resident_bytes();
-    TL_EXPECT(c, before > 0 && after > 0, "/proc/self/statm cannot be read");
+    after = (long)proc_resident();
+    TL_EXPECT(c, before > 0 && after > 0, "/proc/self/smaps_rollup cannot be read");
     TL_EXPECT(c, after - before < GROWTH_MAX_BYTES,
               "resident memory grew from %ld to %ld bytes over %d detached threads", before, after,
               all - warm);
@@ -184,11 +161,11 @@ static enum tl_status run_storm(struct tl_ctx *c)
 
     ctx = c;
     join_many(160);
-    maps = count_lines("/proc/self/maps");
+    maps = proc_lines("/proc/self/maps");
     files = count_entries("/proc/self/fd");
     join_many(4000);
-    TL_EXPECT(c, count_lines("/proc/self/maps") < maps + 100, "%ld lines of maps became %ld", maps,
-              count_lines("/proc/self/maps"));
+    TL_EXPECT(c, proc_lines("/proc/self/maps") < maps + 100, "%ld lines of maps became %ld", maps,
+              proc_lines("/proc/self/maps"));
     TL_EXPECT(c, count_entries("/proc/self/fd") == files, "%ld open files became %ld", files,
               count_entries("/proc/self/fd"));
     return tl_verdict(c);

@@ -1,5 +1,5 @@
 /*
- * join.c - join.after-exit, join.self, join.detached, join.twice, join.sync-memory,
+ * join.c - join.after-exit, join.self, join.detached, detach.while-joined, join.sync-memory,
  * join.cancelled-joiner: what join answers to whom, and what is true when it returns.
  */
 #include "check.h"
@@ -154,7 +154,7 @@ static enum tl_status run_twice(struct tl_ctx *c)
 
 static const struct tl_check join_twice = {
     .abi = TL_ABI,
-    .name = "join.twice",
+    .name = "detach.while-joined",
     .group = "Lifecycle",
     .promise =
         "detaching a thread that is being joined answers EINVAL or 0, and the joiner gets its "
@@ -313,7 +313,7 @@ MUTANT(forgets, "join-forgets-ended", "the value of a thread that has ended is N
 MUTANT(lenient, "join-says-yes", "join of oneself and of a detached thread answers 0",
        "join.self join.detached", EVERYWHERE, apply_lenient);
 MUTANT(busy, "detach-answers-ebusy", "detach answers EBUSY, which POSIX does not know",
-       "join.detached join.twice", EVERYWHERE, apply_busy);
+       "join.detached detach.while-joined", EVERYWHERE, apply_busy);
 MUTANT(early, "join-skips-tenth", "one join in ten does not wait", "join.sync-memory", "nptl clone",
        apply_early);
 MUTANT(canceller, "cancel-takes-target", "cancelling a joiner takes its target along",

@@ -1,8 +1,10 @@
 /*
- * limits.c - limit.address-space, limit.nproc, create.eagain: what stops you first as threads are
+ * limits.c - limit.address-space, limit.nproc, limit.first: what stops you first as threads are
  * added, and that hitting it is an error which leaves the runtime usable.
  */
 #include "check.h"
+
+#include "../common/proc.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -199,21 +201,14 @@ static enum tl_status run_first(struct tl_ctx *c)
         long limit, each_hundred;
     } limits[3];
     long maps = 0, before = 0;
-    struct rlimit nproc;
     int made = 0, first = 0;
     bool kernel = c->impl->traits & TL_ONE_TO_ONE;
 
     ctx = c;
     TL_CALL(c, c->impl->sem->init(&gate, 0));
     for (int round = 0; round < 2; round++) {
-        FILE *f = fopen("/proc/self/maps", "r");
-
         before = maps;
-        maps = 0;
-        for (int ch; f && (ch = getc(f)) != EOF;)
-            maps += ch == '\n';
-        if (f)
-            fclose(f);
+        maps = proc_lines("/proc/self/maps");
         while (!round && made < 100 && tl_start(c, 0, &all[made], stand, NULL))
             made++;
     }
@@ -221,7 +216,6 @@ static enum tl_status run_first(struct tl_ctx *c)
         TL_CALL(c, c->impl->sem->post(&gate));
     while (made)
         tl_finish(c, all[--made]);
-    getrlimit(RLIMIT_NPROC, &nproc);
     limits[0] =
         (struct limit){"vm.max_map_count", number_in("/proc/sys/vm/max_map_count"), maps - before};
     limits[1] =
