@@ -55,6 +55,9 @@ struct cell_order {
     uint64_t seed;
     uint64_t target_ns; /* sum of the timed windows that is wanted */
     uint64_t count_n;   /* CELL_COUNT */
+    uint64_t fixed_n;   /* CELL_TIME: run()'s n; 0: the warm-up finds it */
+    double slowdown;    /* CELL_TIME: 0.05 burns 5% of each window at its end: to see what a
+                         * comparison finds */
     struct clock_info clock;
     struct pmu_code events[PMU_MAX_EVENTS];
     int nevents;

@@ -173,31 +173,35 @@ static void verb(struct request *r, const char *word)
                  {"run", CLI_RUN},
                  {"check", CLI_CHECK},
                  {"mutants", CLI_MUTANTS},
+                 {"serve", CLI_SERVE},
                  {"env", CLI_ENV}};
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
         if (strcmp(verbs[i].name, word) == 0) {
             r->verb = verbs[i].verb;
             return;
         }
-    cli_die("no verb '%s'; verbs are list, run, check, mutants and env (see threadlab --help)",
+    if (strcmp(word, "compare") == 0)
+        cli_die("the verb compare comes first: threadlab compare [OPTION...] BASE [HEAD]");
+    cli_die("no verb '%s'; verbs are list, run, compare, serve, check, mutants and env (see "
+            "threadlab --help)",
             word);
 }
 
 /* Verbs that an option belongs to; who is not listed here belongs to all. */
-enum { OF_RUN = 1, OF_CHECK = 2, OF_MUTANTS = 4 };
+enum { OF_RUN = 1, OF_CHECK = 2, OF_MUTANTS = 4, OF_SERVE = 8 };
 static const struct {
     int key, verbs;
 } belongs[] = {
-    {OPT_IMPL, OF_RUN | OF_CHECK},
-    {OPT_SET, OF_RUN | OF_CHECK},
-    {OPT_SEED, OF_RUN | OF_CHECK | OF_MUTANTS},
-    {OPT_BENCH, OF_RUN},
-    {OPT_PLACE, OF_RUN},
+    {OPT_IMPL, OF_RUN | OF_CHECK | OF_SERVE},
+    {OPT_SET, OF_RUN | OF_CHECK | OF_SERVE},
+    {OPT_SEED, OF_RUN | OF_CHECK | OF_MUTANTS | OF_SERVE},
+    {OPT_BENCH, OF_RUN | OF_SERVE},
+    {OPT_PLACE, OF_RUN | OF_SERVE},
     {OPT_EVENTS, OF_RUN},
-    {OPT_ROUNDS, OF_RUN},
+    {OPT_ROUNDS, OF_RUN | OF_SERVE},
     {OPT_BUDGET, OF_RUN},
     {OPT_OUT, OF_RUN | OF_CHECK},
-    {OPT_PRESET, OF_RUN},
+    {OPT_PRESET, OF_RUN | OF_SERVE},
     {OPT_RESUME, OF_RUN},
     {OPT_DRY_RUN, OF_RUN},
     {OPT_NO_CHECKS, OF_RUN},
@@ -225,7 +229,8 @@ static void check_belonging(const struct parse *p)
         const char *name;
     } verbs[] = {{CLI_RUN, OF_RUN, "run"},
                  {CLI_CHECK, OF_CHECK, "check"},
-                 {CLI_MUTANTS, OF_MUTANTS, "mutants"}};
+                 {CLI_MUTANTS, OF_MUTANTS, "mutants"},
+                 {CLI_SERVE, OF_SERVE, "serve"}};
     size_t n = sizeof verbs / sizeof *verbs;
     int own = 0;
     for (size_t i = 0; i < n; i++)
@@ -333,7 +338,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
             cli_die("unexpected argument '%s' (see threadlab --help)", arg);
         return 0;
     case ARGP_KEY_NO_ARGS:
-        cli_die("a verb is missing: list, run, check, mutants or env (see threadlab --help)");
+        cli_die("a verb is missing: list, run, compare, serve, check, mutants or env (see "
+                "threadlab --help)");
     case ARGP_KEY_END:
         check_belonging(p);
         if (r->topology && r->verb == CLI_RUN && !r->dry_run)
@@ -354,6 +360,8 @@ void cli_parse(int argc, char **argv, struct request *request)
         "Verbs:\n"
         "  list [impls|benches|checks|mutants|places|events|topology]   what there is\n"
         "  run                  measure, record, summarise\n"
+        "  compare BASE [HEAD]  did a change make something slower? (its own --help)\n"
+        "  serve                measures cells on request, for compare\n"
         "  check [PROPERTY...]  which promises are kept: TAP on standard output\n"
         "  mutants [MUTANT...]  can the checks fail? the kill matrix\n"
         "  env                  what a number depends on here\n"
@@ -372,6 +380,11 @@ void cli_parse(int argc, char **argv, struct request *request)
 
     memset(request, 0, sizeof *request);
     request->preset = PRESET_STANDARD;
+    if (argc >= 2 && strcmp(argv[1], "compare") == 0) { /* all the rest is for scripts/compare */
+        request->verb = CLI_COMPARE;
+        request->rest = argv + 1;
+        return;
+    }
     if (argc == 3 && strcmp(argv[1], "--cell-process") == 0) { /* cell.c starts us again */
         request->verb = CLI_CELL_PROCESS;
         request->cell_fd = (int)integer("cell-process", argv[2], 0, 1 << 20);

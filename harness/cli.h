@@ -13,7 +13,16 @@
 
 #define CLI_LIST 64 /* entries of one repeatable option */
 
-enum cli_verb { CLI_LIST_THINGS, CLI_RUN, CLI_CHECK, CLI_MUTANTS, CLI_ENV, CLI_CELL_PROCESS };
+enum cli_verb {
+    CLI_LIST_THINGS,
+    CLI_RUN,
+    CLI_CHECK,
+    CLI_MUTANTS,
+    CLI_COMPARE,
+    CLI_SERVE,
+    CLI_ENV,
+    CLI_CELL_PROCESS
+};
 enum cli_preset { PRESET_QUICK, PRESET_STANDARD, PRESET_FULL };
 
 struct cli_list {
@@ -54,6 +63,7 @@ struct request {
     uint64_t torture_ns;  /* check: random programs for so long; 0: no torture */
     int jobs;             /* checks at a time; 0: by the number of PUs */
     int cell_fd;          /* CLI_CELL_PROCESS */
+    char **rest;          /* CLI_COMPARE: its arguments as they came; rest[0] is the verb */
 };
 
 /* Fills *request (strings point into argv or are malloc'd and live as long as the process). */

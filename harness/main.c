@@ -10,6 +10,8 @@ int main(int argc, char **argv)
     cli_parse(argc, argv, &request);
     if (request.verb == CLI_CELL_PROCESS)
         return run_cell(request.cell_fd);
+    if (request.verb == CLI_COMPARE)
+        return verb_compare(&request);
 
     if (registry_init(error, sizeof error))
         cli_die("%s", error);
@@ -25,6 +27,8 @@ int main(int argc, char **argv)
         return request.torture_ns ? verb_torture(&request) : verb_check(&request);
     case CLI_MUTANTS:
         return verb_mutants(&request);
+    case CLI_SERVE:
+        return verb_serve(&request);
     default:
         return verb_run(&request);
     }

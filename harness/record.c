@@ -442,6 +442,8 @@ int record_sample(struct record *r, const struct record_run *run, const struct r
     json_object_set_new(o, "reason",
                         s->outcome->status == TL_OK ? json_null() : json_text(s->outcome->reason));
     json_object_set_new(o, "signal", json_text(s->outcome->signal));
+    if (s->slowdown != 0)
+        json_object_set_new(o, "slowdown", json_number(s->slowdown));
     json_object_set_new(o, "trusted", j ? json_boolean(j->trusted) : json_null());
     for (int i = 0; j && i < j->n; i++)
         json_array_append_new(distrust, json_string(j->reasons[i]));

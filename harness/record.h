@@ -56,6 +56,7 @@ struct record_sample {
     const char *count_reason;
     const struct judgement *judgement; /* NULL unless the status is TL_OK */
     const struct check_gate *gate;     /* NULL: nothing was checked */
+    double slowdown;                   /* see struct cell_order; recorded unless 0 */
 };
 
 /* Creates PATH.tmp and the folders above it. Returns NULL with one line in error: PATH or PATH.tmp

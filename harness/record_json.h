@@ -28,6 +28,7 @@ json_t *json_number(double value);
 json_t *json_ints(const int *values, int n);
 json_t *json_values(const struct cell_value *values, int n);
 json_t *json_time(uint64_t unix_ns);
+json_t *json_cell(const struct cell_spec *cell); /* as planned */
 json_t *json_env(const struct env *env, json_t *unknown);
 json_t *json_bench(const struct tl_bench *bench);
 json_t *json_impl(const struct tl_impl *impl);

@@ -19,20 +19,21 @@ void record_print_env(const struct env *env)
     print(json_pack("{s:o, s:o}", "environment", environment, "unknown", unknown));
 }
 
+json_t *json_cell(const struct cell_spec *c)
+{
+    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:s, s:o, s:o, s:o}", "key", c->key, "bench",
+                     c->bench, "impl", c->impl, "axes", json_values(c->axes, c->naxes), "params",
+                     json_values(c->params, c->nparams), "policy", c->place.policy, "relation",
+                     c->place.ncpus ? json_text(c->place.relation) : json_null(), "cpus",
+                     json_ints(c->place.cpus, c->place.ncpus), "unsupported",
+                     json_text(c->refused));
+}
+
 void record_print_plan(const struct plan *plan)
 {
     json_t *cells = json_array();
-    for (size_t i = 0; i < plan->n; i++) {
-        const struct cell_spec *c = &plan->cells[i];
-        json_array_append_new(
-            cells,
-            json_pack("{s:s, s:s, s:s, s:o, s:o, s:s, s:o, s:o, s:o}", "key", c->key, "bench",
-                      c->bench, "impl", c->impl, "axes", json_values(c->axes, c->naxes), "params",
-                      json_values(c->params, c->nparams), "policy", c->place.policy, "relation",
-                      c->place.ncpus ? json_text(c->place.relation) : json_null(), "cpus",
-                      json_ints(c->place.cpus, c->place.ncpus), "unsupported",
-                      json_text(c->refused)));
-    }
+    for (size_t i = 0; i < plan->n; i++)
+        json_array_append_new(cells, json_cell(&plan->cells[i]));
     print(json_pack("{s:I, s:i, s:I, s:o}", "seed", (json_int_t)plan->seed, "rounds", plan->rounds,
                     "budget_ns", (json_int_t)plan->budget_ns, "cells", cells));
 }

@@ -89,9 +89,20 @@ void tl_begin(struct tl_ctx *c)
     window.begin_ns = tl_now_ns();
 }
 
+/* Makes the window longer by order->slowdown of what it took, exactly, in real time. */
+static uint64_t burn(uint64_t end_ns)
+{
+    uint64_t until = end_ns + (uint64_t)((double)(end_ns - window.begin_ns) * order->slowdown);
+    while (end_ns < until)
+        end_ns = tl_now_ns();
+    return end_ns;
+}
+
 void tl_end(struct tl_ctx *c, uint64_t ops)
 {
     uint64_t end_ns = tl_now_ns();
+    if (order->slowdown > 0 && window.open)
+        end_ns = burn(end_ns);
     if (counting)
         pmu_stop(pmu);
     hist_gate(false);
@@ -385,6 +396,9 @@ static enum tl_status measure(void)
     if (order->mode == CELL_COUNT) {
         status = one_run(clamp_n((double)order->count_n / 4));
         n = order->count_n;
+    } else if (order->fixed_n) {
+        n = clamp_n((double)order->fixed_n);
+        status = one_run(n);
     } else {
         status = warm_up(target, &n, &dear);
     }

@@ -7,18 +7,15 @@
  * good, and no cell is left out. Bounds keep a window long enough to mean something and short
  * enough that a small selection does not take the whole budget.
  */
-#include "cell.h"
 #include "check_exec.h"
 #include "check_gate.h"
-#include "clock.h"
 #include "env.h"
-#include "judge.h"
 #include "kernel_limits.h"
+#include "measure.h"
 #include "plan.h"
 #include "progress.h"
 #include "record.h"
 #include "registry.h"
-#include "stats.h"
 #include "tally.h"
 #include "verbs.h"
 
@@ -33,8 +30,6 @@
 
 #define NS_PER_S UINT64_C(1000000000)
 #define TARGET_MIN_NS UINT64_C(5000000) /* 5 ms: 8 batches of 0.4 ms and more */
-#define COUNT_SHARE 2                   /* the counting pass runs n / 2 ops */
-#define DEADLINE_NS (20 * NS_PER_S)     /* plus ten times the wanted time: only a hang takes it */
 #define OVERHEAD_GUESS_NS UINT64_C(20000000) /* of the first process; measured from then on */
 
 /* Timed windows of one process, at the most. */
@@ -48,17 +43,14 @@ struct session {
     struct tally tally;
     struct record *record;
     struct record_run run;
-    struct clock_info clock;
+    struct measure measure;
     struct env env;
     struct check_gate gate;
     bool checked; /* gate has its verdicts */
     int stopped;  /* signal that came while checking */
-    struct cell_runner *runner;
-    struct pmu_code codes[PMU_MAX_EVENTS]; /* of run.events */
-    struct cell_result *timed;             /* copy of the page: the counting pass reuses it */
-    uint64_t started_ns;                   /* monotonic */
-    uint64_t timed_ns;                     /* sum of the timed windows */
-    uint64_t overhead_ns;                  /* sum of the rest, over `measured` processes */
+    uint64_t started_ns;  /* monotonic */
+    uint64_t timed_ns;    /* sum of the timed windows */
+    uint64_t overhead_ns; /* sum of the rest, over `measured` processes */
     size_t measured;
 };
 
@@ -139,31 +131,6 @@ static void open_record(struct session *s)
 
 /* ---- a cell ---------------------------------------------------------------------------------- */
 
-static void fill_order(struct session *s, const struct cell_spec *spec, int round,
-                       uint64_t target_ns)
-{
-    struct cell_order *o = &cell_page(s->runner)->order;
-    memset(o, 0, sizeof *o);
-    o->spec = *spec;
-    o->mode = CELL_TIME;
-    o->target_ns = target_ns;
-    o->clock = s->clock;
-    o->seed = s->plan.seed ^ ((uint64_t)round * UINT64_C(0x9e3779b97f4a7c15));
-    for (const char *p = spec->key; *p; p++) /* FNV-1a: each cell its own stream */
-        o->seed = (o->seed ^ (unsigned char)*p) * UINT64_C(0x100000001b3);
-    memcpy(o->events, s->codes, sizeof o->events);
-    o->nevents = s->run.nevents;
-    for (size_t i = 0; i < s->request->plugins.n && i < CELL_PLUGINS; i++)
-        snprintf(o->plugins[o->nplugins++], sizeof o->plugins[0], "%s",
-                 s->request->plugins.items[i]);
-}
-
-static uint64_t deadline_of(const struct cell_spec *spec, uint64_t target_ns)
-{
-    const struct tl_bench *bench = registry_bench(spec->bench);
-    return bench->deadline_ns ? bench->deadline_ns : DEADLINE_NS + 10 * target_ns;
-}
-
 static uint64_t next_target(const struct session *s, size_t processes_left)
 {
     uint64_t spent = now_ns() - s->started_ns;
@@ -175,74 +142,35 @@ static uint64_t next_target(const struct session *s, size_t processes_left)
     return target < TARGET_MIN_NS ? TARGET_MIN_NS : target > most ? most : target;
 }
 
-/* The counting pass of a cell, in a process of its own: see pmu.h. Returns NULL and a reason, or
- * the page's result. */
-static const struct cell_result *count_events(struct session *s, const struct cell_spec *spec,
-                                              uint64_t target_ns, const char **reason)
-{
-    struct cell_outcome outcome;
-    struct cell_order *o = &cell_page(s->runner)->order;
-    o->mode = CELL_COUNT;
-    o->count_n = s->timed->n / COUNT_SHARE ? s->timed->n / COUNT_SHARE : 1;
-    *reason = "the counting pass of this cell did not end well";
-    if (cell_run(s->runner, deadline_of(spec, target_ns), &outcome) || outcome.status != TL_OK)
-        return NULL;
-    return &cell_page(s->runner)->result;
-}
-
 /* One cell of one round: measure, judge, record. Returns 0, EINTR, or the error of the record. */
 static int do_cell(struct session *s, size_t index, int round, size_t position,
                    size_t processes_left)
 {
     const struct cell_spec *spec = &s->plan.cells[index];
-    struct cell_outcome outcome = {.status = TL_UNSUPPORTED};
-    struct judgement judgement;
-    struct record_sample sample = {.spec = spec,
-                                   .round = round,
-                                   .position = position,
-                                   .outcome = &outcome,
-                                   .gate = s->checked ? &s->gate : NULL,
-                                   .count_reason = "the cell was not run"};
-    uint64_t start = now_ns(), target = 0;
+    struct measured m;
+    uint64_t at_ns = now_ns() - s->started_ns;
 
-    sample.at_ns = start - s->started_ns;
-    snprintf(outcome.reason, sizeof outcome.reason, "%s", spec->refused);
-    if (!spec->refused[0]) {
-        target = next_target(s, processes_left);
-        fill_order(s, spec, round, target);
-        int e = cell_run(s->runner, deadline_of(spec, target), &outcome);
-        if (e == EINTR)
-            return e;
-        if (e) {
-            outcome.status = TL_FAILED;
-            snprintf(outcome.reason, sizeof outcome.reason, "cannot start a process: %s",
-                     strerror(e));
-        } else {
-            *s->timed = cell_page(s->runner)->result;
-            sample.timed = s->timed;
-            sample.count_reason = "the cell did not end well";
-        }
-    }
-    double value = NAN;
-    if (outcome.status == TL_OK) {
-        sample.count_reason = "counted in round 0 of each cell";
-        if (round == 0)
-            sample.counted = count_events(s, spec, target, &sample.count_reason);
-        if (cell_interrupted(s->runner))
+    if (spec->refused[0]) {
+        measure_refused(spec, round, &m);
+    } else {
+        const struct measure_order order = {.spec = spec,
+                                            .round = round,
+                                            .target_ns = next_target(s, processes_left),
+                                            .count = round == 0};
+        if (measure_cell(&s->measure, &order, &m))
             return EINTR;
-        judge(spec, &s->clock, s->timed, sample.counted, sample.count_reason, &judgement);
-        sample.judgement = &judgement;
-        value = stats_process_value(s->timed->batches, s->timed->nbatches);
     }
-    if (sample.timed) {
-        uint64_t wall = now_ns() - start;
-        s->timed_ns += s->timed->timed_ns;
-        s->overhead_ns += wall > s->timed->timed_ns ? wall - s->timed->timed_ns : 0;
+    if (m.sample.timed) {
+        s->timed_ns += m.timed_ns;
+        s->overhead_ns += m.wall_ns > m.timed_ns ? m.wall_ns - m.timed_ns : 0;
         s->measured++;
     }
-    tally_add(&s->tally, index, round, outcome.status, value, sample.judgement && judgement.trusted,
-              outcome.reason);
-    return record_sample(s->record, &s->run, &sample);
+    m.sample.position = position;
+    m.sample.at_ns = at_ns;
+    m.sample.gate = s->checked ? &s->gate : NULL;
+    tally_add(&s->tally, index, round, m.outcome.status, m.value,
+              m.sample.judgement && m.judgement.trusted, m.outcome.reason);
+    return record_sample(s->record, &s->run, &m.sample);
 }
 
 static size_t runnable(const struct plan *plan)
@@ -293,11 +221,11 @@ static int do_rounds(struct session *s)
 static int finish(struct session *s, int e)
 {
     uint64_t wall = now_ns() - s->started_ns;
-    int signal_number = s->stopped ? s->stopped : cell_interrupted(s->runner);
+    int signal_number = s->stopped ? s->stopped : cell_interrupted(s->measure.runner);
     char why[64] = "";
     if (e == EINTR)
         snprintf(why, sizeof why, "interrupted by SIG%s", sigabbrev_np(signal_number));
-    cell_close(s->runner);
+    measure_close(&s->measure);
     if (!e || e == EINTR) {
         int write_error =
             record_end(s->record, &s->run, &s->tally, wall, s->timed_ns, e ? why : NULL);
@@ -392,22 +320,19 @@ int verb_run(struct request *request)
         record_name(&s.run);
         choose_events(&s);
     }
-    for (int i = 0; i < s.run.nevents; i++)
-        pmu_encode(s.run.events[i].event, &s.codes[i]);
-    if (clock_calibrate(&s.clock))
-        cli_die("%s", s.clock.reason);
     if (env_collect(&s.env) || tally_init(&s.tally, &s.plan))
-        cli_die("out of memory");
-    s.timed = malloc(sizeof *s.timed);
-    if (!s.timed)
         cli_die("out of memory");
     if (!request->no_checks && check_gate_make(&s.plan, topology, &s.gate))
         cli_die("out of memory");
     if (!request->no_checks)
         s.run.checks = &s.gate.plan;
     s.run.env = &s.env;
-    s.run.clock = &s.clock;
+    s.run.clock = &s.measure.clock;
     s.run.topology = topology;
+    s.measure.seed = request->seed;
+    s.measure.plugins = &request->plugins;
+    if (measure_open(&s.measure, &s.run, error, sizeof error))
+        cli_die("%s", error);
     int e;
     if (s.record) {
         if (record_replay(s.record, &s.tally, error, sizeof error))
@@ -419,9 +344,6 @@ int verb_run(struct request *request)
     }
     if (e)
         cli_die("cannot write %s: %s", record_path(s.record), strerror(e));
-    e = cell_open(&s.runner);
-    if (e)
-        cli_die("cannot prepare to run cells: %s", strerror(e));
 
     fprintf(stderr, "%zu cells (%zu can run here) x %d rounds, seed %llu -> %s\n", s.plan.n,
             runnable(&s.plan), s.plan.rounds, (unsigned long long)s.plan.seed,
@@ -438,6 +360,5 @@ int verb_run(struct request *request)
     plan_free(&s.plan);
     env_free(&s.env);
     place_close(topology);
-    free(s.timed);
     return status;
 }

@@ -1,0 +1,36 @@
+/*
+ * verb_compare.c - `threadlab compare`: hands over to scripts/compare, which builds, decides and
+ * reports with scipy, and has `threadlab serve` of either build do the measuring.
+ */
+#include "verbs.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Where the scripts are, seen from the folder of the binary: in a checkout, and installed. */
+static const char *const places[] = {"../../scripts", "../share/threadlab/scripts"};
+
+int verb_compare(const struct request *request)
+{
+    char exe[PATH_MAX], path[PATH_MAX + 64];
+    ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
+    if (n < 0)
+        cli_die("cannot tell where this program is: %s", strerror(errno));
+    exe[n] = '\0';
+    setenv("THREADLAB", exe, 1);
+    int folder = (int)(strrchr(exe, '/') - exe);
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        snprintf(path, sizeof path, "%.*s/%s/compare", folder, exe, places[i]);
+        if (access(path, X_OK))
+            continue;
+        request->rest[0] = path;
+        execv(path, request->rest);
+        cli_die("cannot run %s: %s", path, strerror(errno));
+    }
+    cli_die("the script `compare` is neither in %s nor in %s of %.*s", places[0], places[1], folder,
+            exe);
+}
