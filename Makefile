@@ -79,14 +79,15 @@ OBJECTS := $(call object,$(SOURCES))
 TEST_SOURCES := $(sort $(wildcard harness/test/test_*.c))
 TESTS := $(patsubst harness/test/%.c,$(B)/test/%,$(TEST_SOURCES))
 PLUGINS := $(patsubst harness/test/plugin/%.c,$(B)/plugin/%.so,$(sort $(wildcard harness/test/plugin/*.c)))
+PADS := 64 448 2112 4544
 ENV_OBJECTS := $(call object,$(wildcard harness/env*.c))
 
 NEWEST = ls -t results/*/*/*.jsonl 2>/dev/null | grep -v '^results/reference/' | head -n 1
 
 # ---- targets ----------------------------------------------------------------------------------------
 
-.PHONY: all deps test unit bench quick report check conformance mutants torture asan tsan debug lint \
-	layers plugins install uninstall clean help FORCE
+.PHONY: all deps test unit bench quick compare report check conformance mutants torture asan tsan \
+	debug pads lint layers plugins install uninstall clean help FORCE
 
 all: $(THREADLAB) ## Build the driver, build/release/threadlab (default)
 
@@ -110,6 +111,10 @@ report: $(B)/can-report ## Draw report.html of a run: RUN=FILE (default: the new
 	[ -n "$$run" ] || run=$$($(NEWEST)); \
 	if [ -z "$$run" ]; then echo 'report: no run below results/: make bench first' >&2; exit 2; fi; \
 	'$(PYTHON)' scripts/report "$$run"
+
+compare: $(THREADLAB) $(B)/can-report ## Did a change cost speed? BASE=rev|binary [HEAD=...] COMPARE_ARGS='--budget 60s'
+	@if [ -z '$(BASE)' ]; then echo 'compare: say with what: make compare BASE=main' >&2; exit 2; fi
+	@CC='$(CC)' $(THREADLAB) compare $(COMPARE_ARGS) '$(BASE)' $(if $(HEAD),'$(HEAD)')
 
 check: $(THREADLAB) ## Which promises are kept, against what is expected: CHECK_ARGS='--impl green mutex.*'
 	@$(THREADLAB) check --expect impls $(CHECK_ARGS)
@@ -162,6 +167,8 @@ lint: ## Check formatting, shell, Python and line lengths
 
 layers: ## Check that includes and imports point down only
 	@$(or $(PYTHON),python3) scripts/layers
+
+pads: $(THREADLAB) $(PADS:%=$(B)/threadlab.pad%) ## Link the driver behind paddings: `compare` moves the code with them
 
 plugins: $(PLUGINS) ## Build the example plugin of harness/test/plugin/
 
@@ -249,6 +256,15 @@ $(B)/can-run: $(B)/can-build
 $(THREADLAB): $(OBJECTS) $(B)/objects $(B)/flags
 	$(if $(V),,@echo '  LD $@')
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(OBJECTS) $(ALL_LDLIBS)
+
+# In bytes: the next line, some lines, half a page and a page with some lines.
+$(B)/threadlab.pad%: $(B)/pad/%.o $(OBJECTS) $(B)/objects $(B)/flags
+	$(if $(V),,@echo '  LD $@')
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $< $(OBJECTS) $(ALL_LDLIBS)
+
+$(B)/pad/%.o: harness/pad.S $(B)/flags
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -DTL_PAD=$* -c -o $@ $<
 
 # The objects are linked directly: out of an archive, registered implementations would vanish.
 $(TESTS): $(B)/test/%: $(B)/harness/test/%.o $(filter-out %/harness/main.o,$(OBJECTS)) $(B)/objects $(B)/flags

@@ -21,29 +21,42 @@
 #include <gnu/libc-version.h>
 #endif
 
+/* What is different in two builds of the same code stands in a section of its own, of fixed size:
+ * `threadlab compare` leaves it out when it asks whether two binaries are the same. */
+#ifndef THREADLAB_REVISION
+#define THREADLAB_REVISION ""
+#endif
+#ifdef THREADLAB_DIRTY
+#define DIRTY ((THREADLAB_DIRTY) ? 'y' : 'n')
+#else
+#define DIRTY '?'
+#endif
+static const struct {
+    char dirty, revision[95];
+} stamp __attribute__((used, section(".threadlab.stamp"))) = {DIRTY, THREADLAB_REVISION};
+
 static void build_facts(struct env_reader *r)
 {
+    const char *dirty = &stamp.dirty, *revision = stamp.revision;
     char path[PATH_MAX], hex[65];
     int error;
 
+    __asm__("" : "+r"(dirty), "+r"(revision)); /* no code may depend on what is in the section */
 #ifdef THREADLAB_VERSION
     env_text(r, "build", "version", THREADLAB_VERSION);
 #else
     env_unknown(r, "build", "version", "built without -DTHREADLAB_VERSION");
 #endif
-#ifdef THREADLAB_REVISION
-    if (strcmp(THREADLAB_REVISION, "unknown") != 0)
-        env_text(r, "build", "revision", THREADLAB_REVISION);
-    else
+    if (revision[0] == '\0')
+        env_unknown(r, "build", "revision", "built without -DTHREADLAB_REVISION");
+    else if (strcmp(revision, "unknown") == 0)
         env_unknown(r, "build", "revision", "not built from a git checkout");
-#else
-    env_unknown(r, "build", "revision", "built without -DTHREADLAB_REVISION");
-#endif
-#ifdef THREADLAB_DIRTY
-    env_flag(r, "build", "dirty", THREADLAB_DIRTY);
-#else
-    env_unknown(r, "build", "dirty", "built without -DTHREADLAB_DIRTY");
-#endif
+    else
+        env_text(r, "build", "revision", revision);
+    if (*dirty == '?')
+        env_unknown(r, "build", "dirty", "built without -DTHREADLAB_DIRTY");
+    else
+        env_flag(r, "build", "dirty", *dirty == 'y');
 #ifdef THREADLAB_CFLAGS
     env_text(r, "build", "cflags", THREADLAB_CFLAGS);
 #else

@@ -4,7 +4,7 @@ A record is a file of JSON Lines that `threadlab run` writes (results/README.md 
 results/schema/threadlab-1.schema.json defines it). Everything that reads results does it with:
 
     for run in threadlab_records.read([path, ...]):
-        run.header, run.checks, run.samples, run.end, run.warnings
+        run.header, run.checks, run.samples, run.comparison, run.end, run.warnings
 
 read() accepts what happens to files in practice: plain or gzip, several runs joined by `cat`,
 a last line that was cut off, the same file given twice, a damaged sample: what had to be left out
@@ -249,6 +249,7 @@ class Run:
         self.samples = []  # sorted by round and position
         self.checks = []  # in the order of the record; one for each key
         self.resumes = []
+        self.comparison = None  # the line of what compared this run (as head) with another
         self.end = None  # None: the record is partial
         self.warnings = []
         self._seen = {}
@@ -315,6 +316,10 @@ class Run:
                 self.checks[self.checks.index(known[0])] = line
             else:
                 self.checks.append(line)
+        elif kind == "comparison":
+            if self.comparison is not None and self.comparison != line:
+                raise RecordError(f"{where}: a second, different comparison of run `{self.id}`")
+            self.comparison = line
         elif kind == "resume":
             if line not in self.resumes:
                 self.resumes.append(line)
@@ -347,7 +352,7 @@ _decoder = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite)
 
 # Where a line begins that was written after one that was cut off (`cat` of a partial file and
 # another, or a run that went on after a crash).
-_LINE_START = re.compile(r'\{"type":\s?"(?:run|check|sample|resume|end)"')
+_LINE_START = re.compile(r'\{"type":\s?"(?:run|check|sample|resume|end|comparison)"')
 
 
 def _parse(text):
@@ -360,6 +365,16 @@ def _parse(text):
         return None, "nested too deeply"
     except ValueError as error:
         return None, str(error).splitlines()[0]
+
+
+def parse_line(text):
+    """One line that `threadlab serve` wrote. Raises RecordError where it is no JSON object."""
+    value, wrong = _parse(text)
+    if wrong is None and not isinstance(value, dict):
+        wrong = "no object"
+    if wrong is not None:
+        raise RecordError(f"not a line of a record ({wrong}): {text.strip()[:80]!r}")
+    return value
 
 
 def _load(path):
@@ -442,7 +457,7 @@ def _read_file(path, runs):
             _check_header(line, where)
         elif not runs:
             raise RecordError(f"{where}: not a threadlab record: it does not begin with `run`")
-        if kind not in ("run", "check", "sample", "resume", "end"):
+        if kind not in ("run", "check", "sample", "resume", "end", "comparison"):
             warnings.append(f"line {number}: unknown type {_shown(kind)}; ignored")
             continue
         wrong = schema().error(line)

@@ -1,0 +1,249 @@
+"""How two builds are compared: from log ratios, round by round, to verdicts. Pure.
+
+Each value that comes in is ln(head / base) of one round: the values of two fresh processes that ran
+one right after the other, in random order. Under no change the sign of such a value is a coin's,
+whatever the machine did meanwhile: so Wilcoxon's signed rank test keeps its level also beside a
+noisy neighbour.
+
+Two stages. Screening measures every pair and ends as soon as a pair is plainly the same, or a
+candidate (p < screen_p and the interval reaches beyond delta), or screen_most rounds are over.
+Confirmation takes fresh rounds of the candidates only; what screening saw is not used again, so that
+choosing the candidates by it costs nothing. At each look the candidates are tested for a change
+beyond delta, corrected for their number (Holm 1979, "A Simple Sequentially Rejective Multiple Test
+Procedure") and for the number of looks (alpha / looks each: Bonferroni). The chance that a comparison
+of equal builds claims any change at all is so at most alpha, and in practice far below: a change must
+exceed delta.
+
+Stopping early because a pair is the same, or because time is up, makes no claim and costs no level.
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+import scipy.stats
+
+import summary
+
+SLOWER, FASTER, EQUIVALENT, INCONCLUSIVE, FAILED = VERDICTS = (
+    "slower", "faster", "equivalent", "inconclusive", "failed")
+WORST_FIRST = (SLOWER, FAILED, INCONCLUSIVE, FASTER, EQUIVALENT)
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Shares are natural: 0.01 is 1%. Rounds count the values of one pair."""
+
+    alpha: float = 0.01  # chance of any false claim, at most, per comparison
+    delta: float = 0.01  # a smaller change is none
+    equivalence: float = 0.02  # an interval within +- this says "equivalent"
+    level: float = summary.LEVEL
+    screen_p: float = 0.10
+    screen_rounds: int = 16
+    screen_step: int = 8  # then looked at again after so many
+    screen_most: int = 48
+    looks: tuple = (32, 64, 128, 256)  # of the confirmation
+
+
+def rank_test(values, shift=0.0, alternative="two-sided"):
+    """p of Wilcoxon's signed rank test that the values are symmetric around shift.
+
+    Exact up to 50 values without ties, else by the normal approximation (scipy.stats.wilcoxon);
+    1 where nothing differs from shift.
+    """
+    rest = np.asarray(values, dtype=float) - shift
+    rest = rest[rest != 0]
+    if len(rest) == 0:
+        return 1.0
+    tied = len(np.unique(np.abs(rest))) < len(rest)
+    method = "exact" if len(rest) <= 50 and not tied else "approx"
+    return float(scipy.stats.wilcoxon(rest, alternative=alternative, method=method).pvalue)
+
+
+def change_test(values, delta):
+    """p that the centre lies within +- delta (as ratios: 1/(1+delta) .. 1+delta), two-sided."""
+    beyond = math.log1p(delta)
+    return min(1.0, 2 * min(rank_test(values, beyond, "greater"),
+                            rank_test(values, -beyond, "less")))
+
+
+def holm(ps):
+    """Adjusted p-values: each at most alpha exactly where Holm's procedure rejects at alpha."""
+    adjusted, running = [0.0] * len(ps), 0.0
+    for done, at in enumerate(sorted(range(len(ps)), key=ps.__getitem__)):
+        running = max(running, min(1.0, ps[at] * (len(ps) - done)))
+        adjusted[at] = running
+    return adjusted
+
+
+class Pair:
+    """One benchmark in two builds. Invariant: `confirm` is empty unless it was a candidate."""
+
+    def __init__(self, delta, equivalence):
+        self.delta, self.equivalence = delta, equivalence
+        self.screen, self.confirm = [], []
+        self.candidate = False
+        self.verdict = self.reason = None
+        self.screen_p = self.confirm_p = None
+
+    @property
+    def values(self):
+        """What the estimate rests on: for a candidate the fresh rounds only."""
+        return self.confirm if self.candidate and self.confirm else self.screen
+
+    def estimate(self, level=summary.LEVEL):
+        """Hodges-Lehmann estimate of ln(head / base), or None without values."""
+        return summary.hodges_lehmann(self.values, level) if self.values else None
+
+    def decide(self, verdict, reason=None):
+        self.verdict, self.reason = verdict, reason
+
+    def is_within(self, found, share):
+        bound = math.log1p(share)
+        return found.low is not None and -bound < found.low and found.high < bound
+
+
+class Procedure:
+    """Asks for rounds and takes their values, until every pair has its verdict.
+
+        while (wanted := procedure.wanted()):
+            for index in wanted: procedure.add(index, log_ratio)
+            procedure.end_round()
+        (or procedure.stop(why) when there is no time left)
+    """
+
+    def __init__(self, pairs, settings):
+        self.pairs, self.settings = pairs, settings
+        self.look = 0  # of the confirmation: how many were made
+
+    def open(self):
+        return [at for at, pair in enumerate(self.pairs) if pair.verdict is None]
+
+    def screening(self):
+        return [at for at in self.open() if not self.pairs[at].candidate]
+
+    def wanted(self):
+        """Indexes of the pairs to be measured in the next round; none: it is over."""
+        return self.screening() or self.open()
+
+    def add(self, index, value):
+        pair = self.pairs[index]
+        (pair.confirm if pair.candidate else pair.screen).append(value)
+
+    def fail(self, index, reason):
+        self.pairs[index].decide(FAILED, reason)
+
+    def end_round(self):
+        s = self.settings
+        screening = self.screening()
+        for at in screening:
+            n = len(self.pairs[at].screen)
+            due = n >= s.screen_rounds and (n - s.screen_rounds) % s.screen_step == 0
+            if due or n >= s.screen_most:
+                self._screen(self.pairs[at], n >= s.screen_most)
+        if not screening and self.open() and self.look < len(s.looks):
+            fewest = min(len(self.pairs[at].confirm) for at in self.open())
+            if fewest >= s.looks[self.look]:
+                self._confirm(last=self.look == len(s.looks) - 1)
+
+    def stop(self, why):
+        """No more rounds: decides by what is there."""
+        for at in self.screening():
+            pair = self.pairs[at]
+            if len(pair.screen) >= summary.SMALLEST_N:
+                self._screen(pair, last=True)
+        if self.open() and not self.screening() and all(
+                len(self.pairs[at].confirm) >= summary.SMALLEST_N for at in self.open()):
+            self._confirm(last=False)
+        for at in self.open():
+            pair = self.pairs[at]
+            found = pair.estimate()
+            if pair.candidate:
+                self._leave(pair, found, f"{why} before it was confirmed")
+            else:
+                pair.decide(INCONCLUSIVE, f"{why} after {len(pair.screen)} rounds")
+
+    def _screen(self, pair, last):
+        s = self.settings
+        found = pair.estimate(s.level)
+        pair.screen_p = rank_test(pair.screen)
+        if pair.screen_p < s.screen_p and not pair.is_within(found, pair.delta):
+            pair.candidate = True
+        elif pair.is_within(found, pair.equivalence):
+            pair.decide(EQUIVALENT)
+        elif last:
+            pair.decide(INCONCLUSIVE, f"{_interval(found)} after {len(pair.screen)} rounds")
+
+    def _confirm(self, last):
+        s = self.settings
+        family = [pair for pair in self.pairs if pair.candidate and pair.verdict != FAILED]
+        ps = [0.0 if pair.verdict in (SLOWER, FASTER) else
+              1.0 if pair.verdict is not None else change_test(pair.confirm, pair.delta)
+              for pair in family]
+        level = s.alpha / len(s.looks)
+        for pair, p in zip(family, holm(ps)):
+            if pair.verdict is not None:
+                continue
+            pair.confirm_p = min(1.0, p * len(s.looks))
+            found = pair.estimate(s.level)
+            bound = math.log1p(pair.delta)
+            claims = found.low is not None and (found.low > bound or found.high < -bound)
+            if p <= level:
+                pair.decide(SLOWER if found.value > 0 else FASTER)
+            elif pair.is_within(found, pair.equivalence) and not claims:
+                pair.decide(EQUIVALENT)
+            elif last:
+                self._leave(pair, found, f"not confirmed in {len(pair.confirm)} rounds")
+        self.look += 1
+
+    def _leave(self, pair, found, why):
+        if found is not None and pair.is_within(found, pair.equivalence):
+            pair.decide(EQUIVALENT)
+        else:
+            pair.decide(INCONCLUSIVE, f"{_interval(found)}: {why}")
+
+
+def _interval(found):
+    if found is None:
+        return "nothing measured"
+    if found.low is None:
+        return f"{percent_change(found.value)}, no interval from {found.n} rounds"
+    return f"{percent_change(found.low)} to {percent_change(found.high)}"
+
+
+def percent_change(log_ratio):
+    """"+3.1%" of ln(head / base); "12x" where that reads better."""
+    ratio = math.exp(log_ratio)
+    return f"{ratio:.3g}x" if ratio >= 3 else f"{100 * (ratio - 1):+.2g}%" \
+        if abs(ratio - 1) >= 0.1 else f"{100 * (ratio - 1):+.1f}%"
+
+
+def order_of_round(indexes, round_number, random):
+    """[(index, base first?)]: pairs shuffled; of two rounds one has base first, which is random."""
+    shuffled = list(indexes)
+    random.shuffle(shuffled)
+    return [(at, random.random() < 0.5) for at in shuffled]
+
+
+def self_agreement(series, delta):
+    """A build against itself, from values that were measured anyway: {pairs, claims, half_width}.
+
+    series: for each pair the values of base (ns per op) in the order of the rounds. Consecutive
+    rounds make one log ratio each, no value is used twice; `claims` counts intervals wholly beyond
+    delta (with 95% intervals one in 40 of either side is expected where noise exceeds delta).
+    """
+    claims, widths = 0, []
+    for values in series:
+        logs = [math.log(b / a) for a, b in zip(values[0::2], values[1::2])]
+        # Time runs in one direction: every second ratio is turned, or drift would look like change.
+        logs = [v if at % 2 else -v for at, v in enumerate(logs)]
+        if len(logs) < summary.SMALLEST_N:
+            continue
+        found = summary.hodges_lehmann(logs)
+        bound = math.log1p(delta)
+        claims += found.low > bound or found.high < -bound
+        widths.append((found.high - found.low) / 2)
+    if not widths:
+        return None
+    return {"pairs": len(widths), "claims": claims,
+            "half_width": {"median": float(np.median(widths)), "max": max(widths)}}
