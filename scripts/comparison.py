@@ -5,14 +5,15 @@ one right after the other, in random order. Under no change the sign of such a v
 whatever the machine did meanwhile: so Wilcoxon's signed rank test keeps its level also beside a
 noisy neighbour.
 
-Two stages. Screening measures every pair and ends as soon as a pair is plainly the same, or a
-candidate (p < screen_p and the interval reaches beyond delta), or screen_most rounds are over.
-Confirmation takes fresh rounds of the candidates only; what screening saw is not used again, so that
-choosing the candidates by it costs nothing. At each look the candidates are tested for a change
-beyond delta, corrected for their number (Holm 1979, "A Simple Sequentially Rejective Multiple Test
-Procedure") and for the number of looks (alpha / looks each: Bonferroni). The chance that a comparison
-of equal builds claims any change at all is so at most alpha, and in practice far below: a change must
-exceed delta.
+Screening measures every pair; after screen_rounds a pair is plainly the same, or a candidate (p <
+screen_p and the interval reaches beyond delta), or undecided. Confirmation takes fresh rounds of the
+candidates only; what screening saw is not used again, so that choosing the candidates by it costs
+nothing. At each look the candidates are tested for a change beyond delta, corrected for their number
+(Holm 1979, "A Simple Sequentially Rejective Multiple Test Procedure") and for the number of looks
+(Bonferroni). Then the undecided ones are screened on, up to screen_most rounds, and what becomes a
+candidate there is confirmed in the same way as a second family, with its own share of alpha. The chance
+that a comparison of equal builds claims any change at all is so at most alpha, and in practice far
+below: a change must exceed delta.
 
 Stopping early because a pair is the same, or because time is up, makes no claim and costs no level.
 """
@@ -43,6 +44,7 @@ class Settings:
     screen_step: int = 8  # then looked at again after so many
     screen_most: int = 48
     looks: tuple = (32, 64, 128, 256)  # of the confirmation
+    families: tuple = (0.75, 0.25)  # their shares of alpha
 
 
 def rank_test(values, shift=0.0, alternative="two-sided"):
@@ -77,19 +79,20 @@ def holm(ps):
 
 
 class Pair:
-    """One benchmark in two builds. Invariant: `confirm` is empty unless it was a candidate."""
+    """One benchmark in two builds. Invariants: `family` is None until it is a candidate; `confirm` is
+    empty until its family is being confirmed."""
 
     def __init__(self, delta, equivalence):
         self.delta, self.equivalence = delta, equivalence
         self.screen, self.confirm = [], []
-        self.candidate = False
+        self.family = None
         self.verdict = self.reason = None
         self.screen_p = self.confirm_p = None
 
     @property
     def values(self):
-        """What the estimate rests on: for a candidate the fresh rounds only."""
-        return self.confirm if self.candidate and self.confirm else self.screen
+        """What the estimate rests on: where there are fresh rounds only those."""
+        return self.confirm or self.screen
 
     def estimate(self, level=summary.LEVEL):
         """Hodges-Lehmann estimate of ln(head / base), or None without values."""
@@ -114,61 +117,67 @@ class Procedure:
 
     def __init__(self, pairs, settings):
         self.pairs, self.settings = pairs, settings
-        self.look = 0  # of the confirmation: how many were made
+        self.family = 0  # that new candidates belong to
+        self.confirming = None  # family; None: screening
+        self.look = 0  # of that confirmation: how many were made
 
-    def open(self):
-        return [at for at, pair in enumerate(self.pairs) if pair.verdict is None]
-
-    def screening(self):
-        return [at for at in self.open() if not self.pairs[at].candidate]
+    def _open(self, screening):
+        return [at for at, pair in enumerate(self.pairs) if pair.verdict is None
+                and (pair.family is None if screening else
+                     pair.family is not None and pair.family == self.confirming)]
 
     def wanted(self):
         """Indexes of the pairs to be measured in the next round; none: it is over."""
-        return self.screening() or self.open()
+        return self._open(screening=self.confirming is None)
 
     def add(self, index, value):
         pair = self.pairs[index]
-        (pair.confirm if pair.candidate else pair.screen).append(value)
+        (pair.screen if self.confirming is None else pair.confirm).append(value)
 
     def fail(self, index, reason):
         self.pairs[index].decide(FAILED, reason)
 
     def end_round(self):
         s = self.settings
-        screening = self.screening()
-        for at in screening:
-            n = len(self.pairs[at].screen)
-            due = n >= s.screen_rounds and (n - s.screen_rounds) % s.screen_step == 0
-            if due or n >= s.screen_most:
-                self._screen(self.pairs[at], n >= s.screen_most)
-        if not screening and self.open() and self.look < len(s.looks):
-            fewest = min(len(self.pairs[at].confirm) for at in self.open())
-            if fewest >= s.looks[self.look]:
-                self._confirm(last=self.look == len(s.looks) - 1)
+        open_pairs = [self.pairs[at] for at in self.wanted()]
+        if self.confirming is None:
+            for pair in open_pairs:
+                n = len(pair.screen)
+                if n >= s.screen_rounds and (n - s.screen_rounds) % s.screen_step == 0:
+                    self._screen(pair, n >= s.screen_most)
+            first = self.family == 0 and all(len(p.screen) >= s.screen_rounds for p in open_pairs)
+            if first or not self.wanted():
+                self._begin_confirmation()
+        elif open_pairs and min(len(p.confirm) for p in open_pairs) >= s.looks[self.look]:
+            self._confirm(last=self.look == len(s.looks) - 1)
+        if self.confirming is not None and not self.wanted():
+            self.confirming = None  # on with the undecided ones
+
+    def _begin_confirmation(self):
+        self.confirming, self.look = self.family, 0
+        self.family += 1
 
     def stop(self, why):
         """No more rounds: decides by what is there."""
-        for at in self.screening():
-            pair = self.pairs[at]
-            if len(pair.screen) >= summary.SMALLEST_N:
-                self._screen(pair, last=True)
-        if self.open() and not self.screening() and all(
-                len(self.pairs[at].confirm) >= summary.SMALLEST_N for at in self.open()):
+        s = self.settings
+        if self.confirming is not None and self.look < len(s.looks) and all(
+                len(self.pairs[at].confirm) >= summary.SMALLEST_N for at in self.wanted()):
             self._confirm(last=False)
-        for at in self.open():
-            pair = self.pairs[at]
-            found = pair.estimate()
-            if pair.candidate:
-                self._leave(pair, found, f"{why} before it was confirmed")
-            else:
-                pair.decide(INCONCLUSIVE, f"{why} after {len(pair.screen)} rounds")
+        for pair in self.pairs:
+            if pair.verdict is None:
+                if pair.family is None and len(pair.screen) >= summary.SMALLEST_N:
+                    self._screen(pair, last=False)
+                if pair.verdict is None:
+                    self._leave(pair, pair.estimate(), why + (
+                        " before it was confirmed" if pair.family is not None else
+                        f" after {len(pair.screen)} rounds"))
 
     def _screen(self, pair, last):
         s = self.settings
         found = pair.estimate(s.level)
         pair.screen_p = rank_test(pair.screen)
         if pair.screen_p < s.screen_p and not pair.is_within(found, pair.delta):
-            pair.candidate = True
+            pair.family = self.family
         elif pair.is_within(found, pair.equivalence):
             pair.decide(EQUIVALENT)
         elif last:
@@ -176,19 +185,19 @@ class Procedure:
 
     def _confirm(self, last):
         s = self.settings
-        family = [pair for pair in self.pairs if pair.candidate and pair.verdict != FAILED]
+        family = [p for p in self.pairs if p.family == self.confirming and p.verdict != FAILED]
         ps = [0.0 if pair.verdict in (SLOWER, FASTER) else
               1.0 if pair.verdict is not None else change_test(pair.confirm, pair.delta)
               for pair in family]
-        level = s.alpha / len(s.looks)
+        spent = s.families[self.confirming] / len(s.looks)  # share of alpha
         for pair, p in zip(family, holm(ps)):
             if pair.verdict is not None:
                 continue
-            pair.confirm_p = min(1.0, p * len(s.looks))
+            pair.confirm_p = min(1.0, p / spent)
             found = pair.estimate(s.level)
             bound = math.log1p(pair.delta)
             claims = found.low is not None and (found.low > bound or found.high < -bound)
-            if p <= level:
+            if pair.confirm_p <= s.alpha:
                 pair.decide(SLOWER if found.value > 0 else FASTER)
             elif pair.is_within(found, pair.equivalence) and not claims:
                 pair.decide(EQUIVALENT)
@@ -218,28 +227,18 @@ def percent_change(log_ratio):
         if abs(ratio - 1) >= 0.1 else f"{100 * (ratio - 1):+.1f}%"
 
 
-def order_of_round(indexes, round_number, random):
-    """[(index, base first?)]: pairs shuffled; of two rounds one has base first, which is random."""
-    shuffled = list(indexes)
-    random.shuffle(shuffled)
-    return [(at, random.random() < 0.5) for at in shuffled]
+def self_agreement(series, deltas):
+    """What the machine shows where there is nothing to see: {pairs, claims, half_width}, or None.
 
-
-def self_agreement(series, delta):
-    """A build against itself, from values that were measured anyway: {pairs, claims, half_width}.
-
-    series: for each pair the values of base (ns per op) in the order of the rounds. Consecutive
-    rounds make one log ratio each, no value is used twice; `claims` counts intervals wholly beyond
-    delta (with 95% intervals one in 40 of either side is expected where noise exceeds delta).
+    series: for each pair the values ln(base / base) of two fresh processes, measured as base and head
+    are. `pairs` had enough for an interval; `claims` counts 95% intervals wholly beyond delta (where
+    noise exceeds delta one in 20 is to be expected: that is why a claim has to be confirmed).
     """
     claims, widths = 0, []
-    for values in series:
-        logs = [math.log(b / a) for a, b in zip(values[0::2], values[1::2])]
-        # Time runs in one direction: every second ratio is turned, or drift would look like change.
-        logs = [v if at % 2 else -v for at, v in enumerate(logs)]
-        if len(logs) < summary.SMALLEST_N:
+    for values, delta in zip(series, deltas):
+        found = summary.hodges_lehmann(values) if values else None
+        if found is None or found.low is None:
             continue
-        found = summary.hodges_lehmann(logs)
         bound = math.log1p(delta)
         claims += found.low > bound or found.high < -bound
         widths.append((found.high - found.low) / 2)

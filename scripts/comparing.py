@@ -1,0 +1,355 @@
+"""Runs a comparison: servers of the builds, rounds, layout re-test, the `comparison` line.
+
+The decisions are comparison.py's; this measures what they ask for and writes all of it down.
+"""
+
+import dataclasses
+import json
+import math
+import random
+import time
+
+import numpy as np
+
+import builds
+import comparison
+import serving
+import summary
+
+UNITS = 12  # a process times 4 batches of n and 4 of 2n (harness/run.c)
+SERVE_ROUNDS = 1000  # more than any comparison makes
+TWIN_ROUNDS = 500  # base once more, in round r of a pair, is round TWIN_ROUNDS + r of base's run
+TWIN_EVERY = 2  # screening rounds: so 8 A/A ratios a pair for 16 rounds, at a quarter more processes
+LAYOUT_ROUNDS = 24
+BAD_SHARE = 0.25  # of a pair's rounds without a value: then something is wrong with it
+
+
+@dataclasses.dataclass
+class Item:
+    """One pair to be compared and what was measured of it."""
+
+    base_key: str
+    head_key: str
+    base_cell: dict
+    head_cell: dict
+    n: int = 0  # run()'s n in every process
+    first: tuple = ()  # samples of the pilot: base, head
+    base_values: list = dataclasses.field(default_factory=list)  # ns per op, by round
+    head_values: list = dataclasses.field(default_factory=list)
+    twins: list = dataclasses.field(default_factory=list)  # ln(base once more / base), by round
+    samples: int = 0
+    trusted: int = 0
+    lost: int = 0  # rounds without a value
+    user_ns: int = 0  # CPU time of base's processes in their windows
+    system_ns: int = 0
+    confirm_from: int | None = None
+    layout: dict | None = None
+
+
+def pairs_of_builds(base, head, every_cell):
+    """([Item], {"base": [...], "head": [...]}) from two servers: keys in both that can be run.
+    missing["base"] are the keys that base lacks."""
+    def wanted(server):
+        return {key for key, cell in server.cells.items()
+                if not cell["unsupported"] and (every_cell or not cell["away"])}
+
+    ours, theirs = wanted(base), wanted(head)
+    both = sorted(ours & theirs, key=summary.natural)
+    return ([Item(key, key, base.cells[key], head.cells[key]) for key in both],
+            {"base": sorted(theirs - ours), "head": sorted(ours - theirs)})
+
+
+def pairs_of_impls(server, base_impl, head_impl, every_cell):
+    """The same from one server: cells of two implementations that ask the same question. Parameters
+    that only one of them has are left at their first value."""
+    def question(cell, common):
+        return (cell["bench"], cell["policy"], tuple(sorted(cell["axes"].items())),
+                tuple((name, cell["params"][name]) for name in common))
+
+    cells = [c for c in server.cells.values() if not c["unsupported"]]
+    a = [c for c in cells if c["impl"] == base_impl]
+    b = [c for c in cells if c["impl"] == head_impl]
+    items, missing = [], {"base": [], "head": []}
+    if not a or not b:
+        return items, missing
+    common = sorted(set(a[0]["params"]) & set(b[0]["params"]))
+
+    def by_question(cells):
+        return {question(c, common): c for c in cells
+                if all(every_cell and (name in c["axes"] or name in common)
+                       for name in c["away"])}
+
+    a, b = by_question(a), by_question(b)
+    for asked in sorted(set(a) | set(b), key=str):
+        if asked in a and asked in b:
+            items.append(Item(a[asked]["key"], b[asked]["key"], a[asked], b[asked]))
+        else:
+            missing["head" if asked in a else "base"].append((a.get(asked) or b[asked])["key"])
+    return items, missing
+
+
+class Session:
+    """A comparison under way. seconds: what is left of the budget is asked of it."""
+
+    def __init__(self, items, base, head, options, say):
+        self.items, self.base, self.head = items, base, head
+        self.options, self.say = options, say
+        self.random = random.Random(options.seed)
+        self.started = time.monotonic()
+        self.round = 0
+        self.noise = []  # (noise object, PUs) of each sample
+        self.round_seconds = {}  # stage: (seconds, processes)
+
+    # ---- time ----------------------------------------------------------------------------------
+
+    def elapsed(self):
+        return time.monotonic() - self.started
+
+    def has_time(self, processes):
+        """Whether so many processes fit into what is left of the budget."""
+        spent, ran = self.round_seconds.get("all", (0.0, 0))
+        each = spent / ran if ran else 0.01
+        return self.elapsed() + each * processes <= self.options.budget
+
+    # ---- one pair, one round --------------------------------------------------------------------
+
+    def sample(self, server, key, n, position, slowdown, round_number):
+        start = time.monotonic()
+        sample = server.sample(key, round_number, position, self.options.target_ns, n, slowdown)
+        spent, ran = self.round_seconds.get("all", (0.0, 0))
+        self.round_seconds["all"] = (spent + time.monotonic() - start, ran + 1)
+        if sample.get("noise"):
+            self.noise.append((sample["noise"], len(sample["place"]["cpus"])))
+        return sample
+
+    def measure(self, item, position, *, twin=False, servers=None, round_number=None):
+        """All of a pair, one right after the other, in random order. Returns their samples: base,
+        head, and, if asked for, base once more."""
+        base, head = servers or (self.base, self.head)
+        at = self.round if round_number is None else round_number
+        runs = [(base, item.base_key, item.n, 0.0, at),
+                (head, item.head_key, item.n, self.options.slowdown(item.head_key), at)]
+        if twin:
+            runs.append((base, item.base_key, item.n, 0.0, TWIN_ROUNDS + at))
+        order = list(range(len(runs)))
+        self.random.shuffle(order)
+        found = [None] * len(runs)
+        for place, which in enumerate(order):
+            server, key, n, slowdown, round_of = runs[which]
+            found[which] = self.sample(server, key, n, position + place, slowdown, round_of)
+        return found
+
+    def pilot(self, missing):
+        """Round 0: finds n, and leaves out what turns out to be unsupported in base."""
+        kept = []
+        for at, item in enumerate(self.items):
+            base, head = self.measure(item, 2 * at)
+            item.first = (base, head)
+            if base["status"] == "unsupported":
+                if head["status"] != "unsupported":
+                    missing["base"].append(item.head_key)
+                continue
+            kept.append(item)
+            if base["status"] == "ok":
+                window = float(np.median([b["ns"] for b in base["batches"][0::2]]))
+                n = base["linearity"]["n"]
+                item.n = max(1, round(n * self.options.target_ns / UNITS / max(window, 1)))
+        self.items = kept
+        self.round = 1
+
+    def run_round(self, procedure, wanted):
+        order = list(wanted)
+        self.random.shuffle(order)
+        for place, at in enumerate(order):
+            item, pair = self.items[at], procedure.pairs[at]
+            confirming = procedure.confirming is not None
+            if confirming and item.confirm_from is None:
+                item.confirm_from = self.round
+            twin = not confirming and self.round % TWIN_EVERY == 1
+            base, head, *again = self.measure(item, 3 * place, twin=twin)
+            self.note(item, base, head)
+            a, b = summary.process_value(base), summary.process_value(head)
+            c = summary.process_value(again[0]) if again else None
+            if a and c:
+                item.twins.append(math.log(c / a))
+            if a and b:
+                item.base_values.append(a)
+                item.head_values.append(b)
+                procedure.add(at, math.log(b / a))
+                continue
+            item.lost += 1
+            bad = "base" if not a else "head"
+            sample = base if not a else head
+            if item.lost > BAD_SHARE * max(len(item.base_values), 8):
+                procedure.fail(at, f"{bad}: {sample['status']} in {item.lost} rounds: "
+                                   f"{sample['reason']}")
+        self.round += 1
+
+    def note(self, item, base, head):
+        for sample in (base, head):
+            item.samples += 1
+            item.trusted += sample["trusted"] is True
+        usage = base.get("usage") or {}
+        item.user_ns += usage.get("user_ns") or 0
+        item.system_ns += usage.get("system_ns") or 0
+
+    def run(self, procedure):
+        """All rounds after the pilot. Returns why it stopped early, or None."""
+        for at, item in enumerate(self.items):
+            for name, sample in zip(("base", "head"), item.first):
+                if sample["status"] != "ok" and procedure.pairs[at].verdict is None:
+                    procedure.fail(at, f"{name}: {sample['status']}: {sample['reason']}")
+        while wanted := procedure.wanted():
+            if not self.has_time(2 * len(wanted)):
+                procedure.stop("the budget was used up")
+                return "budget"
+            stage = "screening" if procedure.confirming is None else "confirming"
+            self.say(f"round {self.round}: {stage} {len(wanted)} of {len(self.items)} pairs, "
+                     f"{self.elapsed():.0f} s")
+            self.run_round(procedure, wanted)
+            procedure.end_round()
+        return None
+
+    # ---- layout ---------------------------------------------------------------------------------
+
+    def retest_layout(self, item, pair, padded):
+        """padded: {bytes: (server of base, server of head)}. Fills item.layout; returns whether the
+        change stays behind every padding."""
+        found = {n: [] for n in padded}
+        for round_number in range(LAYOUT_ROUNDS):
+            order = list(padded)
+            self.random.shuffle(order)
+            for place, n in enumerate(order):
+                base, head = self.measure(item, 2 * place, servers=padded[n],
+                                          round_number=round_number)
+                a, b = summary.process_value(base), summary.process_value(head)
+                if a and b:
+                    found[n].append(math.log(b / a))
+        estimates = {n: summary.hodges_lehmann(v) for n, v in found.items() if v}
+        bound = math.log1p(pair.delta)
+        stays = len(estimates) == len(padded) and all(e.value > bound for e in estimates.values())
+        item.layout = {"reason": None, "moves": not stays, "paddings": [
+            {"bytes": n, "ratio": ratio_json(e), "rounds": e.n} for n, e in estimates.items()]}
+        return stays
+
+
+def ratio_json(found):
+    def exp(value):
+        return None if value is None else math.exp(value)
+    return None if found is None else {"value": exp(found.value), "low": exp(found.low),
+                                       "high": exp(found.high)}
+
+
+def no_layout(reason):
+    return {"reason": reason, "moves": None, "paddings": []}
+
+
+def check_layout(session, procedure, base_build, head_build, measured, serve):
+    """Re-tests each confirmed regression that is spent in user space behind the paddings.
+
+    measured: the two builds whose binaries were measured, copies of those of base_build and
+    head_build, which must not have changed since. serve: Build -> Server, which is closed here. A
+    regression that moves with the layout becomes inconclusive.
+    """
+    owed = [(i, p) for i, p in zip(session.items, procedure.pairs) if p.verdict == comparison.SLOWER]
+    testable = []
+    for item, pair in owed:
+        spent = item.user_ns + item.system_ns
+        if spent and item.system_ns > item.user_ns:
+            item.layout = no_layout(
+                f"{100 * item.system_ns / spent:.0f}% of its time is the kernel's, which no padding "
+                "of ours moves")
+        else:
+            testable.append((item, pair))
+    if not testable:
+        return
+    try:
+        session.say(f"layout: linking both builds behind {len(builds.PADDINGS)} paddings")
+        bases, heads = base_build.padded(), head_build.padded()
+        for build, copy in zip((base_build, head_build), measured):
+            if build.identity() != copy.identity():
+                raise builds.BuildError(f"{build.name} was built anew in the meantime")
+    except builds.BuildError as error:
+        for item, _ in testable:
+            item.layout = no_layout(str(error))
+        return
+    servers = {}
+    try:
+        for n in builds.PADDINGS:
+            servers[n] = (serve(bases[n]), serve(heads[n]))
+        for item, pair in testable:
+            session.say(f"layout: {item.head_key}")
+            if not session.retest_layout(item, pair, servers):
+                moved = ", ".join(comparison.percent_change(math.log(p["ratio"]["value"]))
+                                  for p in item.layout["paddings"])
+                was = comparison.percent_change(pair.estimate().value)
+                pair.decide(comparison.INCONCLUSIVE,
+                            f"{was} as built, but {moved} behind paddings: it moves with the place "
+                            "of the code")
+    finally:
+        for pair_of_servers in servers.values():
+            for server in pair_of_servers:
+                server.close()
+
+
+def noise_json(noise):
+    """Shares of (wall time x PUs) over all samples, null where nothing was known."""
+    def share(name, scale=1):
+        known = [(n[name] * scale, n["wall_ns"] * pus) for n, pus in noise
+                 if n.get(name) is not None and n["wall_ns"]]
+        total = sum(time_ns for _, time_ns in known)
+        return max(0.0, sum(part for part, _ in known) / total) if total else None
+    whole = [(n, 1) for n, _ in noise]
+    psi = [(n["psi_some_us"] * 1000, n["wall_ns"]) for n, _ in whole
+           if n.get("psi_some_us") is not None]
+    total = sum(wall for _, wall in psi)
+    return {"steal_share": share("steal_ns"), "foreign_share": share("foreign_ns"),
+            "psi_some_share": sum(part for part, _ in psi) / total if total else None}
+
+
+def exit_status(pairs, mode):
+    """0: no regression; 1: one; 2: something could not be compared, and nothing is slower. Between
+    implementations slower is an answer, not a regression; what is ignored fails nothing."""
+    verdicts = {pair["verdict"] for pair in pairs if pair["ignored"] is None}
+    if comparison.SLOWER in verdicts and mode != "impls":
+        return 1
+    return 2 if comparison.FAILED in verdicts else 0
+
+
+def line(session, procedure, limits, mode, names, missing, started):
+    """The `comparison` line of the record, as a dict."""
+    pairs = []
+    for item, pair, limit in zip(session.items, procedure.pairs, limits):
+        bench = session.head.header["benches"].get(item.head_cell["bench"], {})
+        pairs.append({
+            "key": item.head_key, "base_key": item.base_key, "bench": item.head_cell["bench"],
+            "impl": item.head_cell["impl"], "base_impl": item.base_cell["impl"],
+            "verdict": pair.verdict, "reason": pair.reason, "delta": pair.delta,
+            "ratio": ratio_json(pair.estimate()),
+            "base_ns": float(np.median(item.base_values)) if item.base_values else None,
+            "head_ns": float(np.median(item.head_values)) if item.head_values else None,
+            "unit": bench.get("unit") or "ns", "n": item.n,
+            "rounds": {"screen": len(pair.screen), "confirm": len(pair.confirm),
+                       "confirm_from": item.confirm_from, "lost": item.lost},
+            "p": {"screen": pair.screen_p, "confirm": pair.confirm_p},
+            "trusted": item.trusted / item.samples if item.samples else None,
+            "layout": item.layout, "ignored": limit.why if limit.ignore else None,
+        })
+    verdicts = {v: sum(p["verdict"] == v for p in pairs) for v in comparison.VERDICTS}
+    return {
+        "type": "comparison", "run": session.head.header["run"],
+        "base": session.base.header["run"], "mode": mode,
+        "base_name": names[0], "head_name": names[1], "seed": session.options.seed,
+        "started": started, "wall_ns": int(session.elapsed() * 1e9),
+        "budget_ns": int(session.options.budget * 1e9),
+        "settings": {**dataclasses.asdict(procedure.settings), "target_ns": session.options.target_ns},
+        "pairs": pairs,
+        "aa": comparison.self_agreement([i.twins for i in session.items],
+                                        [p.delta for p in procedure.pairs]),
+        "missing": missing, "verdicts": verdicts, "noise": noise_json(session.noise),
+        "exit_status": exit_status(pairs, mode),
+    }
+
+
+def write_line(line_dict):
+    return json.dumps(line_dict, allow_nan=False, separators=(",", ":")).encode() + b"\n"

@@ -1,0 +1,95 @@
+"""The other side of `threadlab serve` (protocol 1; see harness/verb_serve.c)."""
+
+import json
+import subprocess
+import tempfile
+
+import threadlab_records
+
+PROTOCOL = 1
+
+
+class ServeError(Exception):
+    """One line: which build, and what it said."""
+
+
+class Server:
+    """One build that measures on request. Use as a context manager.
+
+    name: for messages. argv: the driver with --plugin options; options: of serve, so that two builds
+    make the same plan. write: called with each raw line of the record that comes in (header, samples,
+    end), bytes with newline; None where they are not kept.
+    """
+
+    def __init__(self, name, argv, options, write=None):
+        self.name, self._write = name, write
+        self._stderr = tempfile.TemporaryFile()
+        # A session of its own: ^C is for us, and the end of its input is what stops it.
+        self._process = subprocess.Popen(
+            [*argv, "serve", *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=self._stderr, start_new_session=True)
+        self.header = self._line("run", keep=True)
+        ready = self._line("ready")
+        if ready.get("protocol") != PROTOCOL:
+            raise ServeError(f"{name}: speaks protocol {ready.get('protocol')} of serve, "
+                             f"this compare knows {PROTOCOL}")
+        self.cells = {cell["key"]: cell for cell in ready["cells"]}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def _line(self, kind, keep=False):
+        raw = self._process.stdout.readline()
+        if not raw.endswith(b"\n"):
+            raise ServeError(f"{self.name}: {self._last_words()}")
+        try:
+            line = threadlab_records.parse_line(raw.decode("utf-8", errors="replace"))
+        except threadlab_records.RecordError as error:
+            raise ServeError(f"{self.name}: {error}") from None
+        if line.get("type") == "refused":
+            raise ServeError(f"{self.name}: refused: {line.get('reason')}")
+        if line.get("type") != kind:
+            raise ServeError(f"{self.name}: answered {line.get('type')!r} where {kind!r} was due")
+        if keep and self._write is not None:
+            self._write(raw)
+        return line
+
+    def _last_words(self):
+        self._process.wait()
+        self._stderr.seek(0)
+        lines = self._stderr.read().decode("utf-8", errors="replace").split("\n")
+        said = [line.strip() for line in lines if line.strip()]
+        if any("no verb 'serve'" in line for line in said):
+            return "this build is too old: its driver has no verb `serve`"
+        return said[-1].removeprefix("threadlab: ") if said else \
+            f"the driver ended with status {self._process.returncode}"
+
+    def sample(self, key, round_number, position, target_ns, n=0, slowdown=0.0):
+        """Measures the cell once, in a fresh process; returns its sample. Times: ns."""
+        request = {"cell": key, "round": round_number, "position": position,
+                   "target_ns": int(target_ns), "n": int(n)}
+        if slowdown:
+            request["slowdown"] = slowdown
+        try:
+            self._process.stdin.write(json.dumps(request).encode() + b"\n")
+            self._process.stdin.flush()
+        except OSError:
+            raise ServeError(f"{self.name}: {self._last_words()}") from None
+        return self._line("sample", keep=True)
+
+    def close(self):
+        """Ends it; its `end` line is kept. May be called twice."""
+        if self._process.poll() is None:
+            try:
+                self._process.stdin.close()
+                raw = self._process.stdout.read()
+                if self._write is not None and raw.endswith(b"\n"):
+                    self._write(raw)
+            except OSError:
+                pass
+            self._process.wait()
+        self._process.stdout.close()
+        self._stderr.close()
