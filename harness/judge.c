@@ -133,14 +133,18 @@ static void judge_syscalls(struct judgement *j, const struct cell_result *t,
     judge_rate(j, rate, "system calls");
 }
 
+/* Of the timed windows, and of the counting pass, which also sees threads that came and went. Where
+ * there are several PUs, every thread may move once, when it is pinned; on one there is nowhere to
+ * go: the first thread was pinned before, and the others begin where it is. */
 static void judge_migrations(struct judgement *j, const struct cell_spec *spec,
-                             const struct cell_result *counted)
+                             const struct cell_result *t, const struct cell_result *counted)
 {
     const struct pmu_count *c = find_count(counted, "cpu-migrations");
-    /* Every thread may move once, when it is pinned; on one PU there is nowhere to go. */
-    if (c && c->available && spec->place.ncpus == 1 && c->value > 0)
-        distrust(j, "%llu migrations between PUs although all is placed on one",
-                 (unsigned long long)c->value);
+    uint64_t timed = t->noise_known && t->noise.migrations_known ? t->noise.migrations : 0;
+    uint64_t seen = timed > 0 ? timed : c && c->available ? c->value : 0;
+    if (spec->place.ncpus == 1 && seen > 0)
+        distrust(j, "%llu migrations between PUs (%s) although all is placed on one",
+                 (unsigned long long)seen, timed > 0 ? "timed" : "in the counting pass");
 }
 
 void judge(const struct cell_spec *spec, const struct clock_info *clock,
@@ -155,5 +159,5 @@ void judge(const struct cell_spec *spec, const struct clock_info *clock,
         judge_noise(out, spec, timed);
     judge_switches(out, timed);
     judge_syscalls(out, timed, counted, count_reason);
-    judge_migrations(out, spec, counted);
+    judge_migrations(out, spec, timed, counted);
 }

@@ -1,7 +1,7 @@
 /*
  * noise.c - see noise.h. Formats: proc(5) for /proc/stat and /proc/loadavg; the kernel's
  * Documentation/accounting/psi.rst; Documentation/admin-guide/pm/cpufreq.rst (scaling_cur_freq,
- * kHz).
+ * kHz); /proc/PID/sched is proc_sched_show_task() of kernel/sched/debug.c.
  */
 #include "noise.h"
 
@@ -161,9 +161,82 @@ static void read_psi(struct noise_snapshot *s)
         snprintf(s->psi_reason, sizeof(s->psi_reason), "/proc/pressure/cpu: unexpected content");
 }
 
+/* "se.nr_migrations : 4". Returns 0 or an error number; EBADMSG: has no such line. */
+static int read_thread(int task, int tid, uint64_t *migrations)
+{
+    char path[24], *line;
+    ssize_t n;
+    int fd, error;
+
+    snprintf(path, sizeof(path), "%d/sched", tid);
+    fd = openat(task, path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return errno;
+    n = read(fd, buffer, sizeof(buffer) - 1);
+    error = n < 0 ? errno : 0;
+    close(fd);
+    if (error)
+        return error;
+    buffer[n] = '\0';
+    line = strstr(buffer, "nr_migrations ");
+    return line && sscanf(line, "nr_migrations : %" SCNu64, migrations) == 1 ? 0 : EBADMSG;
+}
+
+/* A thread that ends while we look is not there; but where no thread has the file, nothing is known
+ * (a kernel before 6.16 without CONFIG_SCHED_DEBUG). */
+static void add_thread(int task, int tid, struct noise_threads *threads, int *missing)
+{
+    uint64_t migrations = 0;
+    int error;
+
+    if (threads->n == NOISE_THREADS) {
+        snprintf(threads->reason, sizeof(threads->reason), "more than %d threads", NOISE_THREADS);
+        return;
+    }
+    error = read_thread(task, tid, &migrations);
+    if (error == ENOENT || error == ESRCH) {
+        *missing = error;
+    } else if (error) {
+        snprintf(threads->reason, sizeof(threads->reason), "/proc/self/task/%d/sched: %s", tid,
+                 error == EBADMSG ? "no se.nr_migrations" : strerror(error));
+    } else {
+        threads->at[threads->n].tid = tid;
+        threads->at[threads->n++].migrations = migrations;
+    }
+}
+
+/* The list of threads is read in pieces of 64 to 85 names: the kernel need not make up a list of
+ * 100,000 that are too many. */
+static void read_threads(struct noise_threads *threads)
+{
+    _Alignas(struct dirent64) char piece[2048], path[512];
+    int task, error, missing = 0;
+    ssize_t got = 0;
+
+    snprintf(path, sizeof(path), "%s/proc/self/task", files.root);
+    task = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    error = task < 0 ? errno : 0;
+    while (!error && !threads->reason[0] && (got = getdents64(task, piece, sizeof(piece))) != 0) {
+        error = got < 0 ? errno : 0;
+        for (ssize_t at = 0; at < got && !threads->reason[0];) {
+            const struct dirent64 *entry = (const void *)(piece + at);
+
+            at += entry->d_reclen;
+            if (atoi(entry->d_name) > 0) /* not "." */
+                add_thread(task, atoi(entry->d_name), threads, &missing);
+        }
+    }
+    if (task >= 0)
+        close(task);
+    if (error)
+        snprintf(threads->reason, sizeof(threads->reason), "/proc/self/task: %s", strerror(error));
+    else if (threads->n == 0 && !threads->reason[0])
+        snprintf(threads->reason, sizeof(threads->reason), "/proc/self/task/*/sched: %s",
+                 missing ? strerror(missing) : "no thread has one");
+}
+
 static void take(const int *cpus, int n, struct noise_snapshot *s)
 {
-    memset(s, 0, sizeof(*s));
     open_files();
     read_stat(cpus, n, s);
     read_psi(s);
@@ -173,6 +246,8 @@ static void take(const int *cpus, int n, struct noise_snapshot *s)
 
 void noise_begin(const int *cpus, int n, struct noise_snapshot *before)
 {
+    memset(before, 0, sizeof(*before));
+    read_threads(&before->threads); /* the dear part is first here and last in noise_end: outside */
     take(cpus, n, before);
 }
 
@@ -218,9 +293,27 @@ static uint64_t since(uint64_t before, uint64_t after)
     return after > before ? after - before : 0;
 }
 
+/* A thread that was there before counts from then on; a new one, which began at 0, in full. (So
+ * does one that got the number of a thread that ended, as far as its count tells.) */
+static void count_migrations(const struct noise_threads *before, const struct noise_threads *after,
+                             struct noise *out)
+{
+    memcpy(out->migrations_reason, before->reason[0] ? before->reason : after->reason,
+           sizeof(out->migrations_reason));
+    out->migrations_known = !out->migrations_reason[0];
+    for (int i = 0; out->migrations_known && i < after->n; i++) {
+        uint64_t had = 0;
+
+        for (int j = 0; j < before->n; j++)
+            if (before->at[j].tid == after->at[i].tid)
+                had = before->at[j].migrations;
+        out->migrations += after->at[i].migrations - (had <= after->at[i].migrations ? had : 0);
+    }
+}
+
 void noise_end(const int *cpus, int n, const struct noise_snapshot *before, struct noise *out)
 {
-    struct noise_snapshot after;
+    struct noise_snapshot after = {0};
     long hz = sysconf(_SC_CLK_TCK);
 
     memset(out, 0, sizeof(*out));
@@ -253,4 +346,7 @@ void noise_end(const int *cpus, int n, const struct noise_snapshot *before, stru
         if (!out->load_known)
             snprintf(out->load_reason, sizeof(out->load_reason), "/proc/loadavg: not a number");
     }
+
+    read_threads(&after.threads);
+    count_migrations(&before->threads, &after.threads, out);
 }

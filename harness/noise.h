@@ -1,11 +1,16 @@
 /*
  * noise.h - what the machine did meanwhile: time stolen by the hypervisor, other people's work on
- * our CPUs, interrupts, pressure, frequency. It judges nothing; the record keeps it with the
- * sample.
+ * our CPUs, interrupts, pressure, frequency, threads moved between CPUs. It judges nothing; the
+ * record keeps it with the sample.
  *
  * The child calls noise_begin before its timed windows and noise_end after them; the files are
  * opened once per process and read by pread. A pair takes about 100 us, most of it the kernel's,
- * for /proc/stat.
+ * for /proc/stat, and 13 to 20 us for each living thread, for its file of migrations (1 ms at the
+ * most, with 64; a 2-CPU virtual machine, 6.18).
+ *
+ * Migrations come from /proc, not from an inherited perf counter, which would make every thread
+ * dearer to create. The price: a thread that began and ended in between is not seen, nor is a child
+ * process, nor what a thread did between noise_begin and its end.
  */
 #ifndef HARNESS_NOISE_H
 #define HARNESS_NOISE_H
@@ -14,11 +19,24 @@
 #include <stdint.h>
 
 #define NOISE_REASON_SIZE 80
+#define NOISE_THREADS 64 /* with more, migrations are not known: to read them all takes too long \
+                          */
+
+/* How often each living thread had been moved between CPUs. */
+struct noise_threads {
+    int n;
+    struct {
+        int tid;
+        uint64_t migrations;
+    } at[NOISE_THREADS];
+    char reason[NOISE_REASON_SIZE]; /* not "": not known */
+};
 
 /* Counters of the kernel at one moment; opaque to the caller. */
 struct noise_snapshot {
     uint64_t at_ns, own_ns, psi_us;
     uint64_t busy, steal, irq, softirq; /* ticks, summed over the CPUs */
+    struct noise_threads threads;
     char stat_reason[NOISE_REASON_SIZE], psi_reason[NOISE_REASON_SIZE];
 };
 
@@ -41,6 +59,10 @@ struct noise {
     bool psi_known; /* /proc/pressure/cpu, whole system: time in which some task waited for a CPU */
     char psi_reason[NOISE_REASON_SIZE];
     uint64_t psi_some_us;
+
+    bool migrations_known; /* of the threads that lived at the end */
+    char migrations_reason[NOISE_REASON_SIZE];
+    uint64_t migrations;
 
     bool frequency_known; /* the lowest of the CPUs asked for, at the end */
     char frequency_reason[NOISE_REASON_SIZE];

@@ -323,6 +323,7 @@ static json_t *noise_json(const struct noise *n)
         {"irq_ns", n->stat_known, (int64_t)n->irq_ns, n->stat_reason},
         {"softirq_ns", n->stat_known, (int64_t)n->softirq_ns, n->stat_reason},
         {"psi_some_us", n->psi_known, (int64_t)n->psi_some_us, n->psi_reason},
+        {"migrations", n->migrations_known, (int64_t)n->migrations, n->migrations_reason},
         {"frequency_hz", n->frequency_known, (int64_t)n->frequency_hz, n->frequency_reason},
     };
     json_t *o = json_object(), *unknown = json_object();

@@ -69,6 +69,18 @@ def test_a_declared_switch_that_did_not_happen_is_not_trusted(misbehaved):
     assert sample["expect"]["switches_per_op"]["min"] == 1
 
 
+def test_a_thread_that_left_its_pu_is_not_trusted(misbehaved):
+    sample = misbehaved["wander"]
+    if sample["status"] == "unsupported":
+        pytest.skip(sample["reason"])
+    assert sample["status"] == "ok", sample["reason"]
+    if sample["noise"]["migrations"] is None:
+        pytest.skip(sample["noise"]["unknown"]["migrations"])
+    assert sample["noise"]["migrations"] >= len(sample["batches"])
+    assert any("migrations between PUs" in reason for reason in sample["distrust"])
+    assert misbehaved["ok"]["noise"]["migrations"] == 0
+
+
 def test_a_child_left_behind_does_not_survive_its_cell(tmp_path):
     mark = f"THREADLAB_TEST_MARK={tmp_path}"
     name, value = mark.split("=", 1)
@@ -283,6 +295,15 @@ def test_what_was_not_counted_is_null_with_a_reason(record):
     for name, reason in header["unknown"].items():
         group, key = name.split(".", 1)
         assert header["environment"][group][key] is None and reason
+
+
+def test_noise_that_is_unknown_has_a_reason(record):
+    measured = [s["noise"] for s in samples(record) if s["noise"] is not None]
+    assert measured
+    for noise in measured:
+        assert "migrations" in noise
+        for name, value in noise.items():
+            assert (value is None) == (name in noise["unknown"]), name
 
 
 def test_environment_names_what_numbers_depend_on(record):

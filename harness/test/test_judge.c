@@ -150,8 +150,17 @@ static void migrations_on_one_pu(void **state)
 {
     (void)state;
     counted->counters[1].value = 1;
-    assert_distrusted("migrations");
-    spec.place.ncpus = 2;
+    assert_distrusted("1 migrations between PUs (in the counting pass)");
+    timed->noise.migrations_known = true;
+    assert_distrusted("in the counting pass");
+    timed->noise.migrations = 3; /* one reason, not two */
+    assert_distrusted("3 migrations between PUs (timed)");
+    counted->counters[1].value = 0;
+    assert_distrusted("3 migrations between PUs (timed)");
+    spec.place.ncpus = 2; /* there a thread may move when it is pinned */
+    assert_true(judged().trusted);
+    spec.place.ncpus = 1;
+    timed->noise.migrations_known = false;
     assert_true(judged().trusted);
 }
 

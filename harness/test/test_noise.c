@@ -93,6 +93,107 @@ static void differences_are_exact(void **state)
     assert_true(noise.load_known && noise.load1 == 1.25);
 }
 
+static void put_thread(int tid, const char *text)
+{
+    char path[64];
+
+    snprintf(path, sizeof(path), "proc/self/task/%d/sched", tid);
+    put(path, text);
+}
+
+static void remove_threads(void)
+{
+    char command[128];
+
+    snprintf(command, sizeof(command), "rm -rf %s/proc/self/task", root);
+    assert_int_equal(system(command), 0);
+}
+
+#define SCHED(n)                                                                 \
+    "x (1, #threads: 1)\n----\nse.sum_exec_runtime   :   0.3\n"                  \
+    "se.nr_migrations                             :                    " #n "\n" \
+    "nr_switches : 99\nnuma_pages_migrated : 77\n"
+
+static void migrations_are_those_in_between(void **state)
+{
+    const int cpus[] = {1};
+    struct noise_snapshot before;
+    struct noise noise;
+
+    (void)state;
+    remove_threads();
+    put_thread(101, SCHED(5));
+    put_thread(102, SCHED(9));
+    put_thread(103, SCHED(8));
+    noise_set_root(root);
+    noise_begin(cpus, 1, &before);
+    remove_threads(); /* 102 ends; 103 ends, and its number goes to another; 104 begins */
+    put_thread(101, SCHED(7));
+    put_thread(103, SCHED(1));
+    put_thread(104, SCHED(30));
+    noise_end(cpus, 1, &before, &noise);
+    assert_true(noise.migrations_known);
+    assert_int_equal(noise.migrations, 2 + 1 + 30);
+}
+
+/* Begins and ends with the fake threads as they are. */
+static struct noise looked(void)
+{
+    const int cpus[] = {1};
+    struct noise_snapshot before;
+    struct noise noise;
+
+    noise_set_root(root);
+    noise_begin(cpus, 1, &before);
+    noise_end(cpus, 1, &before, &noise);
+    return noise;
+}
+
+static void unknown_migrations_have_reasons(void **state)
+{
+    struct noise noise;
+
+    (void)state;
+    remove_threads();
+    put("proc/self/task/101/stat", "");
+    noise = looked(); /* no such file: CONFIG_SCHED_DEBUG is not set */
+    assert_false(noise.migrations_known);
+    assert_non_null(strstr(noise.migrations_reason, "sched: No such file"));
+
+    put_thread(102, SCHED(4)); /* one that is there is enough: the other has ended */
+    assert_true(looked().migrations_known);
+
+    put_thread(101, "");
+    noise = looked();
+    assert_false(noise.migrations_known);
+    assert_non_null(strstr(noise.migrations_reason, "101/sched: no se.nr_migrations"));
+    put_thread(101, "se.nr_migrations : many\n");
+    assert_false(looked().migrations_known);
+    put_thread(101, "numa_pages_migrated : 3\n");
+    assert_false(looked().migrations_known);
+
+    remove_threads();
+    noise = looked();
+    assert_false(noise.migrations_known);
+    assert_non_null(strstr(noise.migrations_reason, "/proc/self/task: No such file"));
+}
+
+static void too_many_threads_are_not_read(void **state)
+{
+    struct noise noise;
+
+    (void)state;
+    remove_threads();
+    for (int i = 0; i < NOISE_THREADS; i++)
+        put_thread(100000 + i, SCHED(1)); /* 32 bytes each in the list: more than a piece */
+    noise = looked();
+    assert_true(noise.migrations_known && noise.migrations == 0);
+    put_thread(99999, SCHED(1));
+    noise = looked();
+    assert_false(noise.migrations_known);
+    assert_string_equal(noise.migrations_reason, "more than 64 threads");
+}
+
 static void a_missing_cpu_has_a_reason(void **state)
 {
     const int cpus[] = {1, 2};
@@ -121,6 +222,8 @@ static void missing_files_have_reasons(void **state)
     noise_begin(cpus, 1, &before);
     noise_end(cpus, 1, &before, &noise);
     assert_false(noise.stat_known || noise.psi_known || noise.frequency_known || noise.load_known);
+    assert_false(noise.migrations_known);
+    assert_non_null(strstr(noise.migrations_reason, strerror(ENOENT)));
     assert_non_null(strstr(noise.stat_reason, strerror(ENOENT)));
     assert_non_null(strstr(noise.psi_reason, strerror(ENOENT)));
     assert_non_null(strstr(noise.frequency_reason, strerror(ENOENT)));
@@ -168,12 +271,16 @@ static void this_machine(void **state)
     assert_true(noise.psi_known == !noise.psi_reason[0]);
     assert_true(noise.frequency_known == !noise.frequency_reason[0]);
     assert_true(noise.load_known == !noise.load_reason[0]);
+    assert_true(noise.migrations_known == !noise.migrations_reason[0]);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(differences_are_exact),
+        cmocka_unit_test(migrations_are_those_in_between),
+        cmocka_unit_test(unknown_migrations_have_reasons),
+        cmocka_unit_test(too_many_threads_are_not_read),
         cmocka_unit_test(a_missing_cpu_has_a_reason),
         cmocka_unit_test(missing_files_have_reasons),
         cmocka_unit_test(damaged_files_have_reasons),

@@ -5,6 +5,7 @@
 #include "bench.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,15 @@
 static bool is(struct tl_ctx *ctx, const char *how)
 {
     return strcmp(tl_axis(ctx, "how"), how) == 0;
+}
+
+/* Leaves the PU on which it was placed. False: there is no other. */
+static bool wander(void)
+{
+    cpu_set_t others;
+    memset(&others, 0xff, sizeof others); /* the kernel takes those that we may use */
+    CPU_CLR(sched_getcpu(), &others);
+    return sched_setaffinity(0, sizeof others, &others) == 0;
 }
 
 static enum tl_status run(struct tl_ctx *ctx, uint64_t n)
@@ -38,6 +48,8 @@ static enum tl_status run(struct tl_ctx *ctx, uint64_t n)
         return TL_FAILED;
     if (is(ctx, "no-window"))
         return TL_OK;
+    if (is(ctx, "wander") && !wander())
+        return tl_unsupported(ctx, "there is one PU only");
     tl_begin(ctx);
     if (is(ctx, "constant")) /* the time does not grow with n */
         tl_spin_ns(500000);
@@ -60,7 +72,8 @@ static void expect(const struct tl_ctx *ctx, struct tl_expect *expected)
 }
 
 static const struct tl_axis axes[] = {
-    {"how", "ok,segv,abort,exit,hang,orphan,fail,unsupported,silent,no-window,constant,invalid,lie",
+    {"how",
+     "ok,segv,abort,exit,hang,orphan,fail,unsupported,silent,no-window,constant,invalid,lie,wander",
      NULL, NULL, "what goes wrong"},
     {0},
 };
