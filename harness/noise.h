@@ -19,8 +19,8 @@
 #include <stdint.h>
 
 #define NOISE_REASON_SIZE 80
-#define NOISE_THREADS 64 /* with more, migrations are not known: to read them all takes too long \
-                          */
+/* With more threads, migrations are not known: to read the files of them all takes too long. */
+#define NOISE_THREADS 64
 
 /* How often each living thread had been moved between CPUs. */
 struct noise_threads {

@@ -485,6 +485,7 @@ int record_end(struct record *r, const struct record_run *run, const struct tall
     json_object_set_new(o, "by_status", json_by_status(t));
     json_object_set_new(o, "untrusted", json_u64(t ? t->untrusted : 0));
     json_object_set_new(o, "verdicts", json_verdicts(run->checks));
+    json_object_set_new(o, "aa", json_aa(t));
     json_object_set_new(o, "wall_ns", json_u64(wall_ns));
     json_object_set_new(o, "timed_ns", json_u64(timed_ns));
     json_object_set_new(o, "harness_share", json_number(share));

@@ -98,3 +98,21 @@ json_t *json_by_status(const struct tally *t)
                             json_u64(t ? t->by_status[s] : 0));
     return o;
 }
+
+static json_t *scope_json(const struct tally *t, enum tally_scope scope)
+{
+    struct tally_aa aa = {0, NAN, NAN, NAN, "only checks were made"};
+    if (t)
+        tally_aa(t, scope, &aa);
+    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "pairs", json_u64(aa.pairs), "median",
+                     json_number(aa.median), "p95", json_number(aa.p95), "max", json_number(aa.max),
+                     "reason", json_text(aa.reason));
+}
+
+json_t *json_aa(const struct tally *t)
+{
+    json_t *o = scope_json(t, TALLY_ALL);
+    json_object_set_new(o, "same_pu", scope_json(t, TALLY_SAME_PU));
+    json_object_set_new(o, "cross_pu", scope_json(t, TALLY_CROSS_PU));
+    return o;
+}

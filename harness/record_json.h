@@ -36,6 +36,7 @@ json_t *json_check(const struct tl_check *check);
 json_t *json_checks(const struct check_plan *plan);   /* those of the plan, by name */
 json_t *json_verdicts(const struct check_plan *plan); /* how many of each status */
 json_t *json_by_status(const struct tally *tally);
+json_t *json_aa(const struct tally *tally); /* both: NULL where only checks were made */
 
 /* Writes one line and takes the reference to it. Returns 0 or the error of write(2). */
 int record_write(struct record *record, json_t *line);

@@ -164,7 +164,8 @@ void record_print_list(const char *what, const struct place_topology *topology)
 
 void record_print_end(const struct record *record, const struct tally *tally, double harness_share)
 {
-    print(json_pack("{s:s, s:I, s:o, s:I, s:o}", "file", record_path(record), "records",
+    print(json_pack("{s:s, s:I, s:o, s:I, s:o, s:o}", "file", record_path(record), "records",
                     (json_int_t)tally->records, "by_status", json_by_status(tally), "untrusted",
-                    (json_int_t)tally->untrusted, "harness_share", json_number(harness_share)));
+                    (json_int_t)tally->untrusted, "aa", json_aa(tally), "harness_share",
+                    json_number(harness_share)));
 }

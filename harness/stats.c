@@ -30,6 +30,12 @@ double stats_median(double *values, size_t n)
     return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
 }
 
+double stats_percentile(double *values, size_t n, unsigned p)
+{
+    qsort(values, n, sizeof *values, ascending);
+    return values[(n * p + 99) / 100 - 1];
+}
+
 double stats_linearity(const struct cell_batch *batches, int n)
 {
     double single = NAN, twice = NAN;

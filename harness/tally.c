@@ -236,6 +236,81 @@ static void print_reasons(const struct tally *t)
         }
 }
 
+static bool in_scope(const struct cell_spec *c, enum tally_scope scope)
+{
+    return scope == TALLY_ALL || (scope == TALLY_SAME_PU) == (c->place.ncpus == 1);
+}
+
+/* |ln(b / a)| of a cell's values in this round and the next; NAN where there is no such pair. */
+static double pair(const struct tally *t, size_t cell, int round)
+{
+    const struct tally_entry *a = entry(t, cell, round), *b = entry(t, cell, round + 1);
+    bool both = a->done && b->done && a->status == TL_OK && b->status == TL_OK;
+    return both && a->value > 0 && b->value > 0 ? fabs(log(b->value / a->value)) : (double)NAN;
+}
+
+void tally_aa(const struct tally *t, enum tally_scope scope, struct tally_aa *aa)
+{
+    static const char *const none[] = {"no cell was ok in two consecutive rounds",
+                                       "no cell on one PU was ok in two consecutive rounds",
+                                       "no cell across PUs was ok in two consecutive rounds"};
+    size_t steps = (size_t)t->plan->rounds - 1;
+    double *d = steps && t->plan->n ? calloc(t->plan->n * steps, sizeof *d) : NULL;
+
+    *aa = (struct tally_aa){0, NAN, NAN, NAN, steps == 0 ? "there is one round only" : none[scope]};
+    if (steps && t->plan->n && !d)
+        aa->reason = "out of memory";
+    for (size_t i = 0; d && i < t->plan->n; i++)
+        for (int r = 0; in_scope(&t->plan->cells[i], scope) && r < (int)steps; r++) {
+            d[aa->pairs] = pair(t, i, r);
+            aa->pairs += !isnan(d[aa->pairs]);
+        }
+    if (aa->pairs) {
+        aa->median = 100 * expm1(stats_median(d, aa->pairs));
+        aa->p95 = 100 * expm1(stats_percentile(d, aa->pairs, 95));
+        aa->max = 100 * expm1(stats_percentile(d, aa->pairs, 100));
+        aa->reason = NULL;
+    }
+    free(d);
+}
+
+/* Two significant digits, none behind the point that mean nothing. */
+static void percent_text(double percent, char *text, size_t size)
+{
+    snprintf(text, size, "%.*f%%", percent < 0.095 ? 2 : percent < 9.95 ? 1 : 0, percent);
+}
+
+static void print_aa(const struct tally *t)
+{
+    static const char *const where[] = {"", "; on one PU by", ", across PUs by"};
+    char text[512], median[32], p95[32];
+    struct tally_aa aa;
+    size_t used = 0;
+
+    tally_aa(t, TALLY_ALL, &aa);
+    if (aa.reason) {
+        printf("A/A: how much a cell differs between two processes is not known:\n %s\n",
+               aa.reason);
+        return;
+    }
+    for (int scope = TALLY_ALL; scope <= TALLY_CROSS_PU; scope++) {
+        tally_aa(t, (enum tally_scope)scope, &aa);
+        if (aa.reason)
+            continue;
+        percent_text(aa.median, median, sizeof median);
+        percent_text(aa.p95, p95, sizeof p95);
+        if (scope == TALLY_ALL)
+            used += (size_t)snprintf(text, sizeof text,
+                                     "A/A: the same cell in two processes differed by %s (median), "
+                                     "%s (95th percentile) in %zu pairs",
+                                     median, p95, aa.pairs);
+        else
+            used += (size_t)snprintf(text + used, sizeof text - used, "%s %s, %s", where[scope],
+                                     median, p95);
+    }
+    print_wrapped(text);
+}
+
 void tally_print(const struct tally *t)
 {
     size_t n = t->plan->n;
@@ -253,4 +328,5 @@ void tally_print(const struct tally *t)
             printf(" %zu %s%s", t->by_status[s], cell_status_name((enum tl_status)s),
                    s < TL_TIMEOUT ? "," : "");
     printf(" %zu untrusted (?)\n", t->untrusted);
+    print_aa(t);
 }

@@ -30,6 +30,17 @@ void tally_add(struct tally *tally, size_t cell, int round, enum tl_status statu
                bool trusted, const char *why);
 bool tally_has(const struct tally *tally, size_t cell, int round);
 
+/* The A/A result: how much the value of a cell differs between two processes, where nothing differs
+ * but the noise. A pair is a cell that is ok in two consecutive rounds; its difference is by how
+ * much the larger value exceeds the smaller: exp(|ln(b / a)|) - 1. */
+enum tally_scope { TALLY_ALL, TALLY_SAME_PU, TALLY_CROSS_PU }; /* which cells, by their placement */
+struct tally_aa {
+    size_t pairs;
+    double median, p95, max; /* per cent; p95 is the maximum of fewer than 20 */
+    const char *reason;      /* why there are no pairs; then the three are NAN. Else NULL */
+};
+void tally_aa(const struct tally *tally, enum tally_scope scope, struct tally_aa *aa);
+
 /* Prints the summary to stdout: a block per benchmark, a row per configuration, a column per
  * implementation; fits in 80 columns. */
 void tally_print(const struct tally *tally);

@@ -37,6 +37,18 @@ static void buckets_are_contiguous(void **state)
     }
 }
 
+static void a_percentile_is_one_of_the_values(void **state)
+{
+    (void)state;
+    double values[40];
+    for (int n = 1; n <= 40; n++) {
+        for (int i = 0; i < n; i++)
+            values[i] = n - i; /* n .. 1 */
+        assert_true(stats_percentile(values, (size_t)n, 95) == (n < 20 ? n : n < 40 ? n - 1 : 38));
+        assert_true(stats_percentile(values, (size_t)n, 100) == n);
+    }
+}
+
 static void only_an_open_gate_counts(void **state)
 {
     (void)state;
@@ -88,6 +100,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_value_is_in_its_bucket),
         cmocka_unit_test(buckets_are_contiguous),
+        cmocka_unit_test(a_percentile_is_one_of_the_values),
         cmocka_unit_test(only_an_open_gate_counts),
         cmocka_unit_test(value_is_the_least_batch),
         cmocka_unit_test(linearity_sees_a_hidden_constant),
