@@ -11,6 +11,7 @@ import re
 
 import plots
 import report_checks
+import report_trust
 import summary
 from report_render import (
     DAGGER, Bullets, Charts, Details, Facts, FileLink, Heading, Links, Sub, Table, Text,
@@ -173,6 +174,7 @@ def _asked(content, counts, ok, untrusted, share):
                     + (", ".join(f"{n} {status}" for status, n in counts.items()) or "none")),
         ("trust", f"{untrusted} of {ok} ok records failed a self-check" if ok
          else "nothing to judge"),
+        report_trust.fact(run, content.cells),
         ("promises", f"{len(run.checks)} checked before measuring" if run.checks
          else "not checked: no number is known to be safe"),
         ("harness share", percent(share) + " of the wall time outside timed windows"
@@ -711,12 +713,14 @@ def blocks(run, href=None):
             f"{DAGGER}: a self-check failed, with the reason at the end of the section. "
             f"{UNSAFE}: unsafe, likewise.", "note"))
         found.append(Links([*((n, n) for n in names), ("not-ok", "not measured"),
-                            ("machine", "machine"), ("method", "method")]))
+                            (report_trust.ANCHOR, "A/A"), ("machine", "machine"),
+                            ("method", "method")]))
     else:
         found.append(Text("There is no record of any benchmark."))
     for name in names:
         found += _section(content, name)
     found += _all_problems(content)
+    found += report_trust.blocks(run, content.cells)
     found += _machine(content)
     found += _method(content, record, href)
     return found

@@ -63,6 +63,10 @@ class Cell:
         """What the CPUs were found to share; what was asked for where none was chosen."""
         return self.place["relation"] or self.place["policy"]
 
+    @property
+    def on_one_pu(self):
+        return len(self.place["cpus"]) == 1
+
     @functools.cached_property
     def untrusted(self):
         """How many of the ok processes failed a self-check."""
@@ -234,6 +238,30 @@ def ratio(a, b):
     high = None if found.high is None else math.exp(found.high)
     return Ratio(math.exp(found.value), low, high, found.n, True,
                  math.exp(logs.min()), math.exp(logs.max()))
+
+
+@dataclasses.dataclass
+class Twice:
+    """The A/A result, with the names and units of the end record's `aa`."""
+
+    pairs: int
+    median: float | None  # per cent; None: no pairs
+    p95: float | None
+    max: float | None
+
+
+def same_twice(some_cells):
+    """How much these cells differ between two processes; as harness/tally.c computes it."""
+    logs = sorted(
+        abs(math.log(cell.by_round[r + 1] / value))
+        for cell in some_cells for r, value in cell.by_round.items()
+        if value > 0 and cell.by_round.get(r + 1, 0) > 0
+    )
+    n = len(logs)
+    if n == 0:
+        return Twice(0, None, None, None)
+    chosen = (float(np.median(logs)), logs[-(-95 * n // 100) - 1], logs[-1])
+    return Twice(n, *(100 * math.expm1(d) for d in chosen))
 
 
 def crossover(xs, upper, lower):

@@ -99,6 +99,23 @@ def test_ratio_without_enough_rounds_says_so():
     assert summary.ratio(cell([1, 1]), cell([0, 0])) is None
 
 
+def test_the_same_cell_twice():
+    # 10% and 25%; rounds 3 and 5, and two cells, are no pairs.
+    found = summary.same_twice([cell([100, 110, 88, None, 77, None]), cell([9], key="b")])
+    assert found.pairs == 2
+    assert found.median == pytest.approx(100 * (math.sqrt(1.1 * 1.25) - 1))
+    assert (found.p95, found.max) == pytest.approx((25, 25))
+    assert summary.same_twice([cell([5, None, 5]), cell([0, 5])]) == summary.Twice(0, *[None] * 3)
+
+
+@pytest.mark.parametrize("n", [1, 19, 20, 21, 39, 40, 100])
+def test_the_95th_percentile_is_the_nearest_rank(n):
+    # Pairs of 1 and 1 + i/100, each in a cell of its own: i per cent.
+    found = summary.same_twice([cell([100, 100 + i]) for i in range(1, n + 1)])
+    wanted = np.percentile(range(1, n + 1), 95, method="inverted_cdf")
+    assert (found.pairs, found.p95, found.max) == pytest.approx((n, wanted, n))
+
+
 def test_crossover():
     xs = [1, 10, 100, 1000]
     ((x, before, after),) = summary.crossover(xs, [1, 10, 100, 1000], [30, 30, 30, 30])
