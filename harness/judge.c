@@ -143,8 +143,8 @@ static void judge_migrations(struct judgement *j, const struct cell_spec *spec,
     uint64_t timed = t->noise_known && t->noise.migrations_known ? t->noise.migrations : 0;
     uint64_t seen = timed > 0 ? timed : c && c->available ? c->value : 0;
     if (spec->place.ncpus == 1 && seen > 0)
-        distrust(j, "%llu migrations between PUs (%s) although all is placed on one",
-                 (unsigned long long)seen, timed > 0 ? "timed" : "in the counting pass");
+        distrust(j, "%llu migrations between PUs in the %s although all is placed on one",
+                 (unsigned long long)seen, timed > 0 ? "timed windows" : "counting pass");
 }
 
 void judge(const struct cell_spec *spec, const struct clock_info *clock,

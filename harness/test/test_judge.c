@@ -150,13 +150,13 @@ static void migrations_on_one_pu(void **state)
 {
     (void)state;
     counted->counters[1].value = 1;
-    assert_distrusted("1 migrations between PUs (in the counting pass)");
+    assert_distrusted("1 migrations between PUs in the counting pass");
     timed->noise.migrations_known = true;
     assert_distrusted("in the counting pass");
     timed->noise.migrations = 3; /* one reason, not two */
-    assert_distrusted("3 migrations between PUs (timed)");
+    assert_distrusted("3 migrations between PUs in the timed windows");
     counted->counters[1].value = 0;
-    assert_distrusted("3 migrations between PUs (timed)");
+    assert_distrusted("3 migrations between PUs in the timed windows");
     spec.place.ncpus = 2; /* there a thread may move when it is pinned */
     assert_true(judged().trusted);
     spec.place.ncpus = 1;
