@@ -16,7 +16,7 @@ import summary
 from report_render import (
     DAGGER, Bullets, Charts, Details, Facts, FileLink, Heading, Links, Sub, Table, Text,
 )
-from summary import integer, percent, quantity, significant
+from summary import duration, fact, integer, percent, quantity, significant
 
 BASELINE = "nptl"  # what the platform gives: the others are shown in proportion to it
 DASH = "\N{EN DASH}"
@@ -91,24 +91,6 @@ class Content:
         return self.bench(name)["unit"]
 
 
-def _fact(run, group, *keys):
-    """A fact of the environment, or why it is unknown."""
-    facts = run.header["environment"].get(group, {})
-    for key in keys:
-        if facts.get(key) is not None:
-            return str(facts[key])
-    for key in keys:
-        reason = run.header["unknown"].get(f"{group}.{key}")
-        if reason:
-            return f"unknown ({reason})"
-    return "not recorded"
-
-
-def _duration(ns):
-    seconds = ns / 1e9
-    return f"{seconds / 60:.1f} min" if seconds >= 120 else f"{significant(seconds)} s"
-
-
 def _marked(cell, unit):
     return quantity(cell.value, unit) + (DAGGER if cell.untrusted else "") + (
         UNSAFE if cell.unsafe else "")
@@ -144,10 +126,10 @@ def _head(content):
         blocks.append(Text(f"PARTIAL: {run.partial}. What was measured stands below.", "warning"))
     blocks += [Text(warning, "warning") for warning in run.warnings]
     blocks.append(Facts([
-        ("CPU", f"{_fact(run, 'cpu', 'model', 'model_name', 'name')}; allowed PUs: "
+        ("CPU", f"{fact(header, 'cpu', 'model', 'model_name', 'name')}; allowed PUs: "
                 + _ranges(header["cpus"]["allowed"])),
-        ("kernel", _fact(run, "kernel", "release", "version")),
-        ("when", header["started"] + (f", for {_duration(run.end['wall_ns'])}" if run.end else "")),
+        ("kernel", fact(header, "kernel", "release", "version")),
+        ("when", header["started"] + (f", for {duration(run.end['wall_ns'])}" if run.end else "")),
         *_asked(content, counts, ok, untrusted, share),
         ("clock", f"{header['clock']['source']}: a reading costs "
                   f"{quantity(header['clock']['cost_ns'])}, resolves "

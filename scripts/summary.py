@@ -404,3 +404,21 @@ def integer(value):
 def count(value):
     """A number of things, in groups of three digits."""
     return f"{int(value):,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def duration(ns):
+    seconds = ns / 1e9
+    return f"{seconds / 60:.1f} min" if seconds >= 120 else f"{significant(seconds)} s"
+
+
+def fact(header, group, *keys):
+    """A fact of the environment, or why it is unknown."""
+    facts = header["environment"].get(group, {})
+    for key in keys:
+        if facts.get(key) is not None:
+            return str(facts[key])
+    for key in keys:
+        reason = header["unknown"].get(f"{group}.{key}")
+        if reason:
+            return f"unknown ({reason})"
+    return "not recorded"
