@@ -93,7 +93,7 @@ ENTRY = '[[threshold]]\nmatch = "a*"\n'
     (ENTRY + "ignore = true", "`ignore` without a reason", "add `why`"),
     (ENTRY + "ignore = true\nwhy = ''", "`why` is \"\"", "text"),
     (ENTRY + "ignore = 'yes'\nwhy = 'x'", '`ignore` is "yes"', "true or false"),
-    (ENTRY + "delta = '2%'\n[[threshold]]\ndelta = '2%'", "[[threshold]] 2: has no `match`", "glob"),
+    (ENTRY + "delta = '2%'\n[[threshold]]\ndelta = '2%'", "2: has no `match`", "glob"),
     ("[[threshold]]\nmatch = 3\ndelta = '2%'", "`match` is 3", "glob"),
     ('[[threshold]]\nmatch = "a\\nb"\nx = 1', "unknown `x`", "known"),
     ('[[threshold]]\nmatch = "a\\nb"', "(a?b): sets nothing", "`delta`"),
