@@ -293,18 +293,16 @@ def check_layout(session, procedure, base_build, head_build, measured, serve):
 
 
 def noise_json(noise):
-    """Shares of (wall time x PUs) over all samples, null where nothing was known."""
-    def share(name, scale=1):
-        known = [(n[name] * scale, n["wall_ns"] * pus) for n, pus in noise
-                 if n.get(name) is not None and n["wall_ns"]]
+    """Shares of the time of the PUs used (PSI: of the wall time) over all samples; null where nothing
+    was known. noise: (noise object of a sample, number of its PUs)."""
+    def share(name, unit_ns, by_pu):
+        known = [(n[name] * unit_ns, n["wall_ns"] * (pus if by_pu else 1)) for n, pus in noise
+                 if n.get(name) is not None and n.get("wall_ns")]
         total = sum(time_ns for _, time_ns in known)
         return max(0.0, sum(part for part, _ in known) / total) if total else None
-    whole = [(n, 1) for n, _ in noise]
-    psi = [(n["psi_some_us"] * 1000, n["wall_ns"]) for n, _ in whole
-           if n.get("psi_some_us") is not None]
-    total = sum(wall for _, wall in psi)
-    return {"steal_share": share("steal_ns"), "foreign_share": share("foreign_ns"),
-            "psi_some_share": sum(part for part, _ in psi) / total if total else None}
+    return {"steal_share": share("steal_ns", 1, True),
+            "foreign_share": share("foreign_ns", 1, True),
+            "psi_some_share": share("psi_some_us", 1000, False)}
 
 
 def exit_status(pairs, mode):
