@@ -217,7 +217,7 @@ def environment(comparison, headers):
                    f"{_plain(duration(comparison['wall_ns']))}"),
         ("started", comparison["started"]),
         ("slower is", f"the whole {100 * settings['level']:g}% interval beyond delta, confirmed "
-                      f"at {100 * settings['alpha']:g}% over all pairs"),
+                      f"at {100 * settings['alpha']:g}% over all pairs (Holm)"),
         ("A/A", aa_line(comparison["aa"])),
         ("noise", _noise_line(comparison["noise"])),
     ]

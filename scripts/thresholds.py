@@ -24,7 +24,12 @@ import fnmatch
 import os
 import pathlib
 import re
-import tomllib
+import sys
+
+try:
+    import tomllib
+except ImportError:  # before Python 3.11: all but reading a file still works
+    tomllib = None
 
 DEFAULT_NAME = ".threadlab.toml"
 DELTA, EQUIVALENCE = 0.01, 0.02  # where no file says otherwise
@@ -74,6 +79,9 @@ def load(path=None):
         if not os.path.lexists(DEFAULT_NAME):
             return Thresholds()
         path = DEFAULT_NAME
+    if tomllib is None:
+        raise ThresholdError(f"{path}: reading TOML needs Python 3.11, {sys.executable} is "
+                             f"{sys.version_info[0]}.{sys.version_info[1]}; set PYTHON")
     try:
         content = tomllib.loads(pathlib.Path(path).read_bytes().decode("utf-8"))
     except OSError as error:

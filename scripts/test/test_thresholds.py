@@ -127,3 +127,11 @@ def test_the_default_file_is_that_of_the_current_folder(tmp_path, monkeypatch):
     (tmp_path / ".threadlab.toml").write_text("x")
     with pytest.raises(thresholds.ThresholdError):
         thresholds.load()
+
+
+def test_an_older_python_reads_no_file_and_says_so(load, tmp_path, monkeypatch):
+    monkeypatch.setattr(thresholds, "tomllib", None)
+    monkeypatch.chdir(tmp_path)
+    assert thresholds.load() == thresholds.Thresholds()
+    with pytest.raises(thresholds.ThresholdError, match="t.toml: reading TOML needs Python 3.11"):
+        load("")
