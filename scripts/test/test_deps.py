@@ -197,6 +197,16 @@ def test_check_has_one_line_for_each(machine):
     assert len(both.stderr.splitlines()) == 4
 
 
+@pytest.mark.parametrize("group, module", [
+    ("report", "scipy"), ("test", "scipy"), ("test", "hypothesis")])
+def test_check_names_a_missing_module(machine, group, module):
+    machine.manager("apt-get")
+    machine.lose(module)
+    done = machine.run("--check", group)
+    assert (done.returncode, done.stderr) == (
+        1, f"missing: Python module {module} - package python3-{module}; run: make deps\n")
+
+
 def test_check_of_flags_that_break_the_compiler(machine):
     done = machine.run("--check", "build", LDFLAGS="-lnosuch")
     assert done.returncode == 1
@@ -212,6 +222,9 @@ def test_python_is_the_first_with_matplotlib(machine):
     machine.stub("bare", '#!/bin/sh\n[ "$2" = "import sys" ]\n')
     done = machine.run("--python", THREADLAB_PYTHONS="bare absent python3")
     assert done.stdout == "python3\n"
+    machine.lose("hypothesis")  # one that can draw the report goes before one with less
+    machine.stub("plots", '#!/bin/sh\n[ "$2" = "import matplotlib" ] || [ "$2" = "import sys" ]\n')
+    assert machine.run("--python", THREADLAB_PYTHONS="plots python3").stdout == "python3\n"
     machine.lose("scipy")  # one that has matplotlib only is better than none
     assert machine.run("--python", THREADLAB_PYTHONS="bare python3").stdout == "python3\n"
     machine.lose("matplotlib")
