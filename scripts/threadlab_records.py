@@ -393,11 +393,13 @@ def _load(path):
         stream = zlib.decompressobj(wbits=31)
         try:
             whole += stream.decompress(rest)
-        except zlib.error as error:
-            return bytes(whole), f"gzip: {error}"
+        except zlib.error as error:  # of this stream nothing is certain any more
+            return bytes(whole), f"damaged gzip left out: {error}"
         if not stream.eof:
             return bytes(whole), "the gzip file was cut off"
-        rest = stream.unused_data
+        rest = stream.unused_data.lstrip(b"\0")  # padding
+    if rest:
+        return bytes(whole), "what follows the gzip data is not gzip; left out"
     return bytes(whole), None
 
 
@@ -407,7 +409,7 @@ def _lines(path, warn):
     if trouble is not None:
         warn(trouble)
     if not data.strip(b"\0\r\n\t "):
-        raise RecordError(f"{path}: empty" + ("" if trouble is None else f" ({trouble})"))
+        raise RecordError(f"{path}: " + ("empty" if trouble is None else f"no data: {trouble}"))
     torn_end = not data.endswith(b"\n")
     lines = data.split(b"\n")
     last = len(lines) if torn_end else len(lines) - 1

@@ -206,6 +206,27 @@ def test_a_stray_sample_is_left_out_and_told(path):
     assert len(run.samples) == 4 and "r9" in run.warnings[0]
 
 
+def test_what_follows_gzip_and_is_none_is_told(path):
+    data = gzip.compress(synthetic.text(small("r1")).encode())
+    path.write_bytes(data + b"\0" * 512)  # padding of a tape or a disk
+    assert read(path)[0].warnings == []
+    for rest in (b"\x1f", b"x", synthetic.text(small("r2")).encode()):
+        path.write_bytes(data + rest)
+        (run,) = read(path)
+        assert "not gzip" in run.warnings[0] and len(run.samples) == 4
+
+
+def test_damaged_gzip_is_not_called_empty(path):
+    data = bytearray(gzip.compress(synthetic.text(small()).encode()))
+    data[-8] ^= 1  # the checksum: which byte is wrong nobody knows
+    path.write_bytes(data)
+    with pytest.raises(RecordError, match="damaged"):
+        read(path)
+    path.write_bytes(gzip.compress(synthetic.text(small("r2")).encode()) + data)
+    (run,) = read(path)
+    assert run.id == "r2" and "damaged" in run.warnings[0]
+
+
 # ---- what it refuses, in one line ----------------------------------------------------------------
 
 
