@@ -352,13 +352,19 @@ _decoder = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite)
 
 # Where a line begins that was written after one that was cut off (`cat` of a partial file and
 # another, or a run that went on after a crash).
-_LINE_START = re.compile(r'\{"type":\s?"(?:run|check|sample|resume|end|comparison)"')
+_LINE_START = re.compile(rb'\{"type":\s?"(?:run|check|sample|resume|end|comparison)"')
 
 
-def _parse(text):
+def _parse(raw):
     """(value, None), or (None, one line that says why it is not JSON)."""
     try:
-        return _decoder.decode(text), None
+        text = raw.decode()
+        value = _decoder.decode(text)
+        if "\\ud" in text or "\\uD" in text:  # half of a surrogate pair is no text either
+            json.dumps(value, ensure_ascii=False).encode()
+        return value, None
+    except UnicodeError:
+        return None, "not UTF-8"
     except json.JSONDecodeError as error:
         return None, f"{error.msg} at column {error.colno}"
     except RecursionError:
@@ -367,13 +373,23 @@ def _parse(text):
         return None, str(error).splitlines()[0]
 
 
-def parse_line(text):
-    """One line that `threadlab serve` wrote. Raises RecordError where it is no JSON object."""
-    value, wrong = _parse(text)
+def _parse_joined(raw):
+    """What _parse says of each line that a missing newline has joined in this one."""
+    whole = _parse(raw)
+    starts = [m.start() for m in _LINE_START.finditer(raw) if m.start() > 0]
+    if whole[1] is None or not starts:
+        return [whole]
+    cuts = [0, *starts, len(raw)]
+    return [_parse(raw[low:high]) for low, high in zip(cuts, cuts[1:])]
+
+
+def parse_line(raw):
+    """One line that `threadlab serve` wrote, as bytes. Raises RecordError where it is no object."""
+    value, wrong = _parse(raw)
     if wrong is None and not isinstance(value, dict):
         wrong = "no object"
     if wrong is not None:
-        raise RecordError(f"not a line of a record ({wrong}): {text.strip()[:80]!r}")
+        raise RecordError(f"not a line of a record ({wrong}): {raw.strip()[:80]!r}")
     return value
 
 
@@ -415,25 +431,26 @@ def _lines(path, warn):
     last = len(lines) if torn_end else len(lines) - 1
     first = True
     for number, raw in enumerate(lines, 1):
-        text = raw.decode("utf-8", errors="replace").strip("\0\r\t ")
-        if not text:
+        raw = raw.strip(b"\0\r\t ")
+        if not raw:
             continue
-        value, wrong = _parse(text)
-        if wrong is not None:
-            inner = [m.start() for m in _LINE_START.finditer(text)][1:]
-            value, still = _parse(text[inner[-1]:]) if inner else (None, wrong)
-            if still is None:
-                warn(f"line {number}: a line that was cut off stands before it; left out")
-            elif first and number == last and torn_end and _LINE_START.match(text):
-                raise RecordError(f"{path}: cut off within the first line: nothing to read")
-            elif first:
-                raise RecordError(f"{path}:{number}: not a threadlab record: {wrong}")
-            elif number == last and torn_end:
-                warn(f"line {number}: the last line was cut off; left out")
+        *before, (value, wrong) = _parse_joined(raw)
+        for early, cut in before:
+            if cut is not None:
+                warn(f"line {number}: a line that was cut off stands before another; left out")
                 continue
+            first = False
+            yield number, early
+        if wrong is not None:
+            if first and number == last and torn_end and _LINE_START.match(raw):
+                raise RecordError(f"{path}: cut off within the first line: nothing to read")
+            if first:
+                raise RecordError(f"{path}:{number}: not a threadlab record: {wrong}")
+            if number == last and torn_end:
+                warn(f"line {number}: the last line was cut off; left out")
             else:
                 warn(f"line {number}: damaged ({wrong}); left out")
-                continue
+            continue
         if not isinstance(value, dict) or not isinstance(value.get("type"), str):
             raise RecordError(f"{path}:{number}: not a threadlab record: JSON, but no line of one")
         first = False

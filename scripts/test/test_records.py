@@ -227,6 +227,30 @@ def test_damaged_gzip_is_not_called_empty(path):
     assert run.id == "r2" and "damaged" in run.warnings[0]
 
 
+def test_the_first_bytes_of_a_line_that_was_cut_off(path):
+    torn = synthetic.text(small("r1")) + '{"ty'
+    one, two = read_text(path, torn + synthetic.text(small("r2")))
+    assert (len(one.samples), len(two.samples)) == (4, 4)
+    assert any("cut off" in warning for warning in one.warnings + two.warnings)
+
+
+def test_joined_where_only_the_newline_is_missing(path):
+    text = synthetic.text(small("r1"))[:-1] + synthetic.text(small("r2"))
+    one, two = read_text(path, text)
+    assert one.partial is None and two.partial is None
+    assert one.warnings == two.warnings == []
+
+
+@pytest.mark.parametrize("old, new", [
+    (b"demo.one/nptl", b"demo.one\xffnptl"), (b"demo.one/nptl", b"demo.one\\ud800nptl")])
+def test_what_is_not_text_is_damage(path, old, new):
+    lines = synthetic.text(small()).encode().splitlines(keepends=True)
+    lines[1] = lines[1].replace(old, new)
+    path.write_bytes(b"".join(lines))
+    (run,) = read(path)
+    assert len(run.samples) == 3 and "line 2: damaged" in run.warnings[0]
+
+
 # ---- what it refuses, in one line ----------------------------------------------------------------
 
 
