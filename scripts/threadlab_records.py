@@ -501,7 +501,7 @@ def _read_file(path, runs):
         warnings.append(f"{len(malformed)} malformed records left out, first {malformed[0]}")
     for name, count in strays.items():
         warnings.append(f"{count} lines of run {_shown(name)}, whose header is missing; left out")
-    for run in here:
+    for run in here or runs.values():  # of a file of which nothing is kept, all have to tell
         run.warnings.extend(f"{pathlib.Path(path).name}: {text}" for text in warnings)
 
 

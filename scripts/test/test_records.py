@@ -251,6 +251,16 @@ def test_what_is_not_text_is_damage(path, old, new):
     assert len(run.samples) == 3 and "line 2: damaged" in run.warnings[0]
 
 
+def test_a_file_of_which_nothing_is_kept_is_told(tmp_path, path):
+    stray, malformed = tmp_path / "stray.jsonl", tmp_path / "malformed.jsonl"
+    synthetic.write(path, small())
+    synthetic.write(stray, small("r2")[1:])
+    synthetic.write(malformed, [dict(small()[1], status="fine")])
+    for other, wanted in ((stray, 'run "r2"'), (malformed, "malformed")):
+        (run,) = read([path, other])
+        assert any(other.name in w and wanted in w for w in run.warnings)
+
+
 # ---- what it refuses, in one line ----------------------------------------------------------------
 
 
