@@ -33,6 +33,9 @@ SCHEMA_PATH = _ROOT / "results" / "schema" / "threadlab-1.schema.json"
 class RecordError(Exception):
     """One line: which file, which line of it, and what is wrong."""
 
+    def __init__(self, text):
+        super().__init__(_one_line(text))
+
 
 class Schema:
     """Checks a value against the part of JSON Schema (draft 2020-12) that our schema uses.
@@ -55,7 +58,7 @@ class Schema:
         if found is None:
             return None
         path, message = found
-        return f"{'.'.join(path)}: {message}" if path else message
+        return f"{_short('.'.join(path), 80)}: {message}" if path else message
 
     # Each check takes a value and returns None or ([path], message).
 
@@ -221,9 +224,21 @@ def _check_required(names):
     return check
 
 
-def _shown(value):
-    text = json.dumps(value) if not isinstance(value, float) else repr(value)
-    return text if len(text) <= 40 else text[:37] + "..."
+def _shown(value, most=40):
+    try:
+        text = json.dumps(value) if not isinstance(value, float) else repr(value)
+    except RecursionError:
+        return "a value nested too deeply to be shown"
+    return _short(text, most)
+
+
+def _short(text, most):
+    return text if len(text) <= most else text[:most - 3] + "..."
+
+
+def _one_line(text):
+    """Names within a record may hold anything: what cannot be printed is escaped."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 _schema = None
@@ -273,7 +288,7 @@ class Run:
         if self.end is None:
             return f"the run has not ended, or was killed: {share}"
         if not self.end["complete"]:
-            return f"{self.end['reason']}: {share}"
+            return _one_line(f"{self.end['reason']}: {share}")
         if got != self.end["records"]:
             return f"the record lost lines: {got} of {self.end['records']} records"
         return None
@@ -292,7 +307,7 @@ class Run:
         kind = line["type"]
         if kind == "run":
             if line != self.header:
-                raise RecordError(f"{where}: another run with the same id `{self.id}`")
+                raise RecordError(f"{where}: another run with the same id {_shown(self.id, 80)}")
             self._warn_once("given more than once: what is the same was counted once")
         elif kind == "sample":
             key = (line["key"], line["round"])
@@ -304,7 +319,7 @@ class Run:
                 self._warn_once("given more than once: what is the same was counted once")
             else:
                 raise RecordError(
-                    f"{where}: a second, different record of `{line['key']}` "
+                    f"{where}: a second, different record of {_shown(line['key'], 120)} "
                     f"in round {line['round']:g}"
                 )
         elif kind == "check":
@@ -502,7 +517,7 @@ def _read_file(path, runs):
     for name, count in strays.items():
         warnings.append(f"{count} lines of run {_shown(name)}, whose header is missing; left out")
     for run in here or runs.values():  # of a file of which nothing is kept, all have to tell
-        run.warnings.extend(f"{pathlib.Path(path).name}: {text}" for text in warnings)
+        run.warnings.extend(_one_line(f"{pathlib.Path(path).name}: {w}") for w in warnings)
 
 
 def read(paths):

@@ -292,6 +292,10 @@ def edit(index, change):
     (edit(0, lambda h: h.pop("clock")), "`clock` is missing"),
     (edit(0, lambda h: h.update(run="../../etc")), "run: "),
     (edit(2, lambda s: s.update(round=0, impl="nptl", key=small()[1]["key"])), "second, different"),
+    (synthetic.text([*small(), *(dict(small()[1], key="a\nb", at_ns=n) for n in (1, 2))]),
+     "second, different"),
+    (edit(0, lambda h: h["benches"].update({"a\nb": 5})), "benches"),
+    (edit(0, lambda h: h["benches"].update({"a" * 500: 5})), "benches"),
     (synthetic.text([*small(), dict(small()[0], seed=9)]), "another run with the same id"),
 ])
 def test_refused(path, text, wanted):
@@ -314,6 +318,21 @@ def test_a_malformed_sample_is_left_out_and_told(path, change, wanted):
     (run,) = read_text(path, edit(1, change))
     assert len(run.samples) == 3 and run.partial
     assert wanted in run.warnings[0] and "line 2" in run.warnings[0]
+
+
+def test_a_malformed_value_nested_as_deep_as_can_be_read(path):
+    for depth in range(850, 1000):
+        line = dict(small()[1], key=json.loads("[" * 500 + "]" * 500))
+        text = synthetic.text([line]).replace("[" * 500 + "]" * 500, "[" * depth + "]" * depth)
+        path.write_text(synthetic.text(small()) + text, encoding="utf-8")
+        (run,) = read(path)
+        assert len(run.samples) == 4 and run.warnings
+
+
+def test_a_path_of_two_lines(tmp_path):
+    with pytest.raises(RecordError) as error:
+        read(tmp_path / "a\nb")
+    assert "a\\nb" in str(error.value) and "\n" not in str(error.value)
 
 
 def test_files_that_cannot_be_read(tmp_path):
