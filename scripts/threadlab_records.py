@@ -203,7 +203,8 @@ def _check_bounds(least, most):
 
 
 def _check_text(shortest, pattern):
-    match = re.compile(pattern).search
+    # A pattern of JSON Schema ends at the end; Python's `$` also matches before a last newline.
+    match = re.compile(pattern[:-1] + r"\Z" if pattern.endswith("$") else pattern).search
 
     def check(value):
         if not isinstance(value, str) or (len(value) >= shortest and match(value)):
