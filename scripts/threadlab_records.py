@@ -456,7 +456,7 @@ def _lines(path, warn):
                 warn(f"line {number}: a line that was cut off stands before another; left out")
                 continue
             first = False
-            yield number, early
+            yield number, _checked(early, path, number)
         if wrong is not None:
             if first and number == last and torn_end and _LINE_START.match(raw):
                 raise RecordError(f"{path}: cut off within the first line: nothing to read")
@@ -467,10 +467,14 @@ def _lines(path, warn):
             else:
                 warn(f"line {number}: damaged ({wrong}); left out")
             continue
-        if not isinstance(value, dict) or not isinstance(value.get("type"), str):
-            raise RecordError(f"{path}:{number}: not a threadlab record: JSON, but no line of one")
         first = False
-        yield number, value
+        yield number, _checked(value, path, number)
+
+
+def _checked(value, path, number):
+    if not isinstance(value, dict) or not isinstance(value.get("type"), str):
+        raise RecordError(f"{path}:{number}: not a threadlab record: JSON, but no line of one")
+    return value
 
 
 def _check_header(line, where):

@@ -279,6 +279,7 @@ def edit(index, change):
     ("\x7fELF\x02\x01\0\0", "not a threadlab record"),
     ("{}\n", "not a threadlab record"),
     ("[1,2]\n", "not a threadlab record"),
+    ("5 " + synthetic.text(small()), "no line of one"),
     ('{"context": {"date": "x"}, "benchmarks": []}\n', "not a threadlab record"),
     ('{\n  "type": "run"\n}\n', "not a threadlab record"),
     ("[" * 100000 + "\n", "nested too deeply"),
