@@ -243,11 +243,9 @@ def test_joined_where_only_the_newline_is_missing(path):
     assert one.warnings == two.warnings == []
 
 
-@pytest.mark.parametrize("old, new", [
-    (b"demo.one/nptl", b"demo.one\xffnptl"), (b"demo.one/nptl", b"demo.one\\ud800nptl")])
-def test_what_is_not_text_is_damage(path, old, new):
+def test_what_is_not_text_is_damage(path):
     lines = synthetic.text(small()).encode().splitlines(keepends=True)
-    lines[1] = lines[1].replace(old, new)
+    lines[1] = lines[1].replace(b"demo.one/nptl", b"demo.one\xffnptl")
     path.write_bytes(b"".join(lines))
     (run,) = read(path)
     assert len(run.samples) == 3 and "line 2: damaged" in run.warnings[0]
