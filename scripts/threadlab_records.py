@@ -269,6 +269,7 @@ class Run:
         self.end = None  # None: the record is partial
         self.warnings = []
         self._seen = {}
+        self._verdicts = {}  # all that was found of each key
         self._ends = []
 
     @property
@@ -325,13 +326,11 @@ class Run:
                 )
         elif kind == "check":
             # A resumed run checks again: what it found last is what its numbers rest on.
-            known = [c for c in self.checks if c["key"] == line["key"]]
-            if known and known[0] == line:
+            known = self._verdicts.setdefault(line["key"], [])
+            if line in known:
                 self._warn_once("given more than once: what is the same was counted once")
-            elif known:
-                self.checks[self.checks.index(known[0])] = line
             else:
-                self.checks.append(line)
+                known.append(line)
         elif kind == "comparison":
             if self.comparison is not None and self.comparison != line:
                 raise RecordError(f"{where}: a second, different comparison of run `{self.id}`")
@@ -345,6 +344,7 @@ class Run:
 
     def _finish(self):
         self.samples.sort(key=lambda s: (s["round"], s["position"], s["key"]))
+        self.checks = [found[-1] for found in self._verdicts.values()]
         complete = [end for end in self._ends if end["complete"]]
         self.end = (complete or self._ends or [None])[-1]
 

@@ -261,6 +261,21 @@ def test_a_file_of_which_nothing_is_kept_is_told(tmp_path, path):
         assert any(other.name in w and wanted in w for w in run.warnings)
 
 
+def test_the_later_verdict_of_a_resumed_run_counts_in_any_order(path):
+    header, end = small()[0], small()[-1]
+    before = {"type": "check", "run": "r1", "key": "a/nptl", "property": "a", "impl": "nptl",
+              "params": {}, "status": "failed", "reason": "x", "signal": None, "mutant": None,
+              "expected": "promised", "expected_why": None, "as_expected": False, "seed": 1,
+              "wall_ns": 1}
+    after = dict(before, status="ok", reason=None, as_expected=True)
+    stopped = [header, before, dict(end, complete=False, reason="interrupted", records=0)]
+    resume = {"type": "resume", "run": "r1", "at": "2026-11-21T05:00:00Z", "records_before": 0}
+    whole = [*stopped, resume, after, *small()[1:]]
+    for lines in (whole, stopped + whole, whole + stopped):
+        (run,) = read_text(path, synthetic.text(lines))
+        assert [c["status"] for c in run.checks] == ["ok"] and run.partial is None
+
+
 # ---- what it refuses, in one line ----------------------------------------------------------------
 
 
