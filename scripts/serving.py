@@ -46,7 +46,7 @@ class Server:
         if not raw.endswith(b"\n"):
             raise ServeError(f"{self.name}: {self._last_words()}")
         try:
-            line = threadlab_records.parse_line(raw.decode("utf-8", errors="replace"))
+            line = threadlab_records.parse_line(raw)
         except threadlab_records.RecordError as error:
             raise ServeError(f"{self.name}: {error}") from None
         if line.get("type") == "refused":
