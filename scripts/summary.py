@@ -188,21 +188,25 @@ def hodges_lehmann(values, level=LEVEL):
     centre = float(np.median(walsh))
     if n < SMALLEST_N:
         return Estimate(centre, None, None, n)
-    tail = (1 - level) / 2
-    exact = n <= 60  # the exact distribution costs n^3; beyond, the approximation is close
-    if exact:
-        total, running, drop = 2**n, 0, 0
-        for count in signed_rank_counts(n):
-            running += count
-            if running > tail * total:
-                break
-            drop += 1
-    else:
-        mean, spread = n * (n + 1) / 4, math.sqrt(n * (n + 1) * (2 * n + 1) / 24)
-        drop = max(int(math.floor(mean - _normal_quantile(1 - tail) * spread)), 0)
+    drop, exact = _walsh_to_drop(n, level)
     if drop == 0:
         return Estimate(centre, None, None, n)
     return Estimate(centre, float(walsh[drop - 1]), float(walsh[-drop]), n, exact)
+
+
+@functools.lru_cache(maxsize=None)
+def _walsh_to_drop(n, level):
+    """(how many Walsh averages lie outside the interval at either end, is that exact?)."""
+    tail = (1 - level) / 2
+    if n > 60:  # the exact distribution costs n^3; beyond, the approximation is close
+        mean, spread = n * (n + 1) / 4, math.sqrt(n * (n + 1) * (2 * n + 1) / 24)
+        return max(int(math.floor(mean - _normal_quantile(1 - tail) * spread)), 0), False
+    running = 0
+    for drop, count in enumerate(signed_rank_counts(n)):
+        running += count
+        if running > tail * 2**n:
+            break
+    return drop, True
 
 
 def _normal_quantile(p):
