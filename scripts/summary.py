@@ -6,6 +6,7 @@ and the number of processes. Values are compared within one run only, never acro
 """
 
 import dataclasses
+import decimal
 import functools
 import math
 
@@ -364,11 +365,9 @@ def significant(value, digits=3):
         return "\N{EN DASH}"
     if value == 0:
         return "0"
-    places = digits - 1 - math.floor(math.log10(abs(value)))
-    rounded = round(value, places)
-    if rounded != 0:  # 9.996 rounds up to one more digit before the point
-        places = digits - 1 - math.floor(math.log10(abs(rounded)))
-    text = f"{abs(rounded):,.{max(places, 0)}f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    # Rounded in decimal: exact, and one more digit before the point where 9.996 becomes 10.0.
+    rounded = decimal.Decimal(f"{abs(value):.{digits - 1}e}")
+    text = f"{rounded:,f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
     return (_MINUS if value < 0 else "") + text
 
 

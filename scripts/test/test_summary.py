@@ -164,6 +164,7 @@ def test_histograms_merge():
     (0, "0 ns"), (0.01234, "0.0123 ns"), (9.996, "10.0 ns"), (5.4, "5.40 ns"), (123.4, "123 ns"),
     (999.4, "999 ns"), (999.6, "1.00 µs"), (1208, "1.21 µs"), (2.5e6, "2.50 ms"),
     (12.34e9, "12.3 s"), (1.5e13, "15 000 s"), (None, "–"), (-5.4, "−5.40 ns"),
+    (1.7976931348623157e308, "180" + " 000" * 99 + " s"),
 ])
 def test_quantities(value, text):
     plain = summary.quantity(value).replace("\N{NO-BREAK SPACE}", " ")
