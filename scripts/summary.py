@@ -126,7 +126,7 @@ def cells(run):
 
 
 def natural(text):
-    """Sort key: numbers within a text by value."""
+    """Sort key: numbers within a text by value; `01` and `1` by how they are written."""
     parts, digits, current = [], False, ""
     for char in str(text):
         is_digit = char in "0123456789"
@@ -136,7 +136,7 @@ def natural(text):
         digits, current = is_digit, current + char
     if current:
         parts.append(_part(current, digits))
-    return parts
+    return parts, str(text)
 
 
 def _part(text, digits):

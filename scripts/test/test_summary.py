@@ -182,6 +182,8 @@ def test_three_significant_digits(value):
 
 def test_order_and_names():
     assert sorted(["a10", "a9", "b"], key=summary.natural) == ["a9", "a10", "b"]
+    for names in (["a1", "a01"], ["a01", "a1"]):  # in any order
+        assert sorted(names, key=summary.natural) == ["a01", "a1"]
     assert summary.integer(65536).endswith("Ki") and summary.integer("on") == "on"
     assert summary.integer(100000).replace("\N{NARROW NO-BREAK SPACE}", "") == "100000"
     assert math.isfinite(summary.scale(1e300)[0])
