@@ -32,7 +32,7 @@ _threadlab()
     fi
     for word in "${words[@]}"; do
         case $word in
-        list | run | check | mutants | env)
+        list | run | compare | serve | check | mutants | env)
             verb=$word
             break
             ;;
@@ -40,7 +40,7 @@ _threadlab()
     done
 
     case $option in
-    --impl) _threadlab_list "$current" "$(_threadlab_names "$program" impls)" ;;
+    --impl | --impl-a | --impl-b) _threadlab_list "$current" "$(_threadlab_names "$program" impls)" ;;
     --bench) _threadlab_list "$current" "$(_threadlab_names "$program" benches)" ;;
     --place)
         mapfile -t COMPREPLY < <(compgen -W "same-pu smt shared-l2 shared-l3 cross-l3 cross-numa
@@ -50,11 +50,13 @@ _threadlab()
     --preset) mapfile -t COMPREPLY < <(compgen -W 'quick standard full' -- "$current") ;;
     --mutant) mapfile -t COMPREPLY < <(compgen -W "$(_threadlab_names "$program" mutants)" \
         -- "$current") ;;
-    --out | --resume | --plugin | --topology | --junit | --expect)
+    --out | --resume | --plugin | --topology | --junit | --expect | --markdown | --gitlab | --thresholds)
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         compopt -o filenames 2>/dev/null
         ;;
-    --rounds | --budget | --seed | --set | --jobs | --deadline | --torture) ;;
+    --cells) mapfile -t COMPREPLY < <(compgen -W 'first all' -- "$current") ;;
+    --rounds | --budget | --seed | --set | --jobs | --deadline | --torture | --cell | --delta | \
+        --alpha | --window | --slowdown) ;;
     *)
         if [[ $current == -* ]]; then
             case $verb in
@@ -67,19 +69,34 @@ _threadlab()
                     --mutant --plugin --json'
                 ;;
             mutants) word='--seed --jobs --plugin' ;;
+            compare)
+                word='--impl --bench --place --set --plugin --preset --seed --budget --out --junit
+                    --json --impl-a --impl-b --cell --cells --delta --alpha --thresholds --window
+                    --no-layout --aa --slowdown --markdown --gitlab --verbose --help'
+                ;;
+            serve)
+                word='--impl --bench --place --set --preset --rounds --seed --plugin'
+                ;;
             list) word='--json --plugin --topology' ;;
             env) word='--json' ;;
             *) word='--help --version' ;;
             esac
             mapfile -t COMPREPLY < <(compgen -W "$word" -- "$current")
         elif [[ -z $verb ]]; then
-            mapfile -t COMPREPLY < <(compgen -W 'list run check mutants env' -- "$current")
+            mapfile -t COMPREPLY < <(compgen -W 'list run compare serve check mutants
+                env' -- "$current")
         elif [[ $verb == list ]]; then
             mapfile -t COMPREPLY < <(compgen -W 'impls benches checks mutants places events
                 topology' -- "$current")
         elif [[ $verb == check ]]; then
             mapfile -t COMPREPLY < <(compgen -W "$(_threadlab_names "$program" checks)" \
                 -- "$current")
+        elif [[ $verb == compare ]]; then
+            mapfile -t COMPREPLY < <(
+                compgen -f -- "$current"
+                git for-each-ref --format='%(refname:short)' 2>/dev/null | grep -F -- "$current"
+            )
+            compopt -o filenames 2>/dev/null
         elif [[ $verb == mutants ]]; then
             mapfile -t COMPREPLY < <(compgen -W "$(_threadlab_names "$program" mutants)" \
                 -- "$current")

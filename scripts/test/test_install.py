@@ -4,6 +4,7 @@ import pathlib
 import re
 import shutil
 import subprocess
+import sys
 
 import pytest
 
@@ -12,7 +13,10 @@ MAN = ROOT / "scripts/install/threadlab.1"
 COMPLETION = ROOT / "scripts/install/threadlab.bash"
 CLI = (ROOT / "harness/cli.c").read_text()
 OPTIONS = re.findall(r'^    \{"([a-z-]+)", OPT_', CLI, re.M)
-VERBS = ["list", "run", "check", "mutants", "env"]
+VERBS = ["list", "run", "compare", "serve", "check", "mutants", "env"]
+COMPARE = re.findall(r"^  (--[a-z-]+)", subprocess.run(
+    [sys.executable, ROOT / "scripts/compare", "--help"], text=True, check=True,
+    stdout=subprocess.PIPE).stdout.partition("BASE and HEAD are")[0], re.M)
 
 STUB = """#!/bin/sh
 case "$*" in
@@ -43,6 +47,12 @@ def test_man_page_has_the_option(option):
     assert f".It Fl -{option}" in MAN.read_text()
 
 
+def test_man_page_has_the_options_of_compare():
+    assert len(COMPARE) >= 20
+    for option in COMPARE:
+        assert re.search(rf"Fl [^\n]*{option[1:]}\b", MAN.read_text()), option
+
+
 @pytest.mark.skipif(not shutil.which("groff"), reason="no groff")
 def test_man_page_is_without_a_warning():
     done = subprocess.run(["groff", "-mdoc", "-ww", "-z", MAN], text=True, stderr=subprocess.PIPE)
@@ -57,6 +67,7 @@ def test_verbs_complete(tmp_path):
 
 def test_options_complete(tmp_path):
     offered = {verb: set(complete(tmp_path, verb, "--")) for verb in VERBS}
+    assert offered.pop("compare") - {"--help"} == set(COMPARE)
     assert set.union(*offered.values()) == {f"--{option}" for option in OPTIONS}
     assert "--bench" in offered["run"] - offered["check"]
     assert "--junit" in offered["check"] - offered["run"]
