@@ -220,7 +220,9 @@ def _headline(content):
     return [Table(
         ["", *impls], rows,
         caption="One op of each, the median of the processes"
-                + (f", and below it the ratio to {BASELINE} in this run" if has_base else "")
+                + (f", and below it the ratio to {BASELINE} in this run with its "
+                   f"{100 * summary.interval_level(content.run.header['rounds']):.3g}% interval"
+                   if has_base else "")
                 + ". Where an implementation has parameters, those of the fastest cell are shown."
                 + f" {DAGGER}: untrusted, see the benchmark. {UNSAFE}: unsafe, the implementation "
                   "does not keep a promise that the number rests on, and is left out of "
@@ -236,7 +238,8 @@ def _headline_cell(content, cells, base):
     small = []
     ratio = summary.ratio(best, base) if base is not None and best is not base else None
     if ratio is not None:
-        small.append(_times(ratio.value))
+        small.append(_times(ratio.value) + (
+            "" if ratio.low is None else f" ({_times(ratio.low)} to {_times(ratio.high)})"))
     # Only what this implementation has several of here.
     mine = [c for c in content.by_bench[best.bench] if c.impl == best.impl]
     small += [f"{name}={integer(value)}" for name, value in best.params.items()
@@ -260,13 +263,10 @@ def _side(content, side):
 
 
 def _ratio_text(ratio):
-    """The interval, or the range seen where there are too few rounds for one."""
-    if ratio.low is not None:
-        return f"95% interval {_times(ratio.low)} to {_times(ratio.high)}, n {ratio.n}"
-    if ratio.paired:
-        return (f"seen {_times(ratio.least)} to {_times(ratio.most)}, "
-                f"n {ratio.n}: too few for an interval")
-    return "of the medians: no two rounds have both"
+    if ratio.low is None:
+        return "of the medians: no two rounds have both"
+    return (f"{100 * ratio.level:.3g}% interval {_times(ratio.low)} to {_times(ratio.high)}, "
+            f"n {ratio.n}")
 
 
 def _targets(content):
@@ -282,8 +282,7 @@ def _targets(content):
             rows.append([target.text, wanted, DASH, Sub("not measured", why)])
             continue
         met = ratio.value <= target.limit if target.at_most else ratio.value >= target.limit
-        low = ratio.least if ratio.low is None else ratio.low
-        high = ratio.most if ratio.high is None else ratio.high
+        low, high = ratio.low or ratio.value, ratio.high or ratio.value
         mark = DAGGER if over.untrusted or under.untrusted else ""
         verdict = "met" if met else "not met"
         if low < target.limit < high:
@@ -446,13 +445,8 @@ def _where(cell):
 
 
 def _ratio_cell(ratio):
-    if ratio.low is not None:
-        small = f"{_times(ratio.low)} to {_times(ratio.high)}"
-    elif ratio.paired:
-        small = f"seen {_times(ratio.least)} to {_times(ratio.most)}"
-    else:
-        small = "of the medians"
-    return Sub(_times(ratio.value), small)
+    return Sub(_times(ratio.value), "of the medians" if ratio.low is None else
+               f"{_times(ratio.low)} to {_times(ratio.high)}")
 
 
 def _metric(cell, name):

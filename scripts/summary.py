@@ -218,15 +218,22 @@ def _normal_quantile(p):
 
 @dataclasses.dataclass
 class Ratio:
-    """a/b. Where `paired`, from the ratios within each round; else of the two medians."""
+    """a/b, from the ratios within each round; where no two rounds have both, of the two medians.
+
+    With fewer than SMALLEST_N rounds no interval of LEVEL exists; then it spans all that was seen,
+    and its level is what that is worth: 1 - 2^(1-n), 87.5% for four rounds.
+    """
 
     value: float
-    low: float | None
+    low: float | None  # the interval of `level`; None: fewer than two rounds have both
     high: float | None
+    level: float | None
     n: int
-    paired: bool
-    least: float  # smallest and greatest ratio seen in one round (of the medians: the value)
-    most: float
+
+
+def interval_level(n):
+    """The level of a Ratio's interval from n rounds."""
+    return LEVEL if n >= SMALLEST_N else 1 - 2.0 ** (1 - n)
 
 
 def ratio(a, b):
@@ -236,13 +243,15 @@ def ratio(a, b):
     rounds = [r for r in a.by_round if b.by_round.get(r) and a.by_round[r]]
     if len(rounds) < 2:
         plain = a.value / b.value
-        return Ratio(plain, None, None, len(rounds), False, plain, plain)
+        return Ratio(plain, None, None, None, len(rounds))
     logs = np.log([a.by_round[r] / b.by_round[r] for r in rounds])
     found = hodges_lehmann(logs)
-    low = None if found.low is None else math.exp(found.low)
-    high = None if found.high is None else math.exp(found.high)
-    return Ratio(math.exp(found.value), low, high, found.n, True,
-                 math.exp(logs.min()), math.exp(logs.max()))
+    if found.low is None:
+        low, high = logs.min(), logs.max()
+    else:
+        low, high = found.low, found.high
+    return Ratio(math.exp(found.value), math.exp(low), math.exp(high), interval_level(found.n),
+                 found.n)
 
 
 @dataclasses.dataclass

@@ -86,15 +86,15 @@ def test_ratio_is_paired_by_round():
     # Both drift by 10x; within a round it is always 2.
     drift = [1, 2, 4, 6, 8, 10]
     found = summary.ratio(cell([2 * d for d in drift]), cell(drift))
-    assert found.paired and found.n == 6
+    assert found.level == summary.LEVEL and found.n == 6
     assert (found.value, found.low, found.high) == pytest.approx((2, 2, 2))
 
 
-def test_ratio_without_enough_rounds_says_so():
+def test_ratio_of_few_rounds_has_an_interval_of_its_own_level():
     few = summary.ratio(cell([4, 5, 6]), cell([2, 2, 2]))
-    assert few.low is None and few.paired and (few.least, few.most) == pytest.approx((2, 3))
+    assert few.level == 0.75 and (few.low, few.high) == pytest.approx((2, 3))
     apart = summary.ratio(cell([4, None]), cell([None, 2]))
-    assert not apart.paired and apart.value == 2
+    assert apart.low is None and apart.level is None and apart.value == 2
     assert summary.ratio(cell([None]), cell([1])) is None
     assert summary.ratio(cell([1, 1]), cell([0, 0])) is None
 
