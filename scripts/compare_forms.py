@@ -55,8 +55,8 @@ def sentence(comparison, pair):
     parts = [estimate(pair["ratio"], comparison["settings"]["level"]),
              f"delta {100 * pair['delta']:g}%", f"p {_p(pair['p'])}"]
     if pair["base_ns"] is not None and pair["head_ns"] is not None:
-        parts.append(f"from {_value(pair, 'base_ns')} to {_value(pair, 'head_ns')}")
-    parts.append(f"{_rounds(pair)} rounds")
+        parts.append(f"from {value_text(pair, 'base_ns')} to {value_text(pair, 'head_ns')}")
+    parts.append(f"{rounds_text(pair)} rounds")
     parts += remarks(pair)
     return ", ".join(parts)
 
@@ -67,7 +67,7 @@ def remarks(pair):
     if pair["reason"] is not None:
         found.append(pair["reason"])
     if pair["trusted"] is not None and pair["trusted"] < 1:
-        found.append(f"{_percent(pair['trusted'])} of the samples passed their self-checks")
+        found.append(f"{percent(pair['trusted'])} of the samples passed their self-checks")
     if pair["layout"] is not None:
         found.append(layout(pair["layout"]))
     if _ignored(pair):
@@ -92,20 +92,20 @@ def _p(p):
     return "not known" if p["screen"] is None else f"{p['screen']:.2g} (screening only)"
 
 
-def _value(pair, side):
-    return _plain(quantity(pair[side], pair["unit"]))
+def value_text(pair, side):
+    return plain(quantity(pair[side], pair["unit"]))
 
 
-def _percent(value):
+def percent(value):
     return DASH if value is None else f"{100 * value:.3g}%"
 
 
-def _rounds(pair):
+def rounds_text(pair):
     rounds = pair["rounds"]
     return f"{rounds['screen']}+{rounds['confirm']}" if rounds["confirm"] else f"{rounds['screen']}"
 
 
-def _plain(said, keep=""):
+def plain(said, keep=""):
     """One line, without control characters, halves of surrogate pairs and special spaces."""
     return "".join(c if c.isprintable() or c in keep else " " if c.isspace() else "?"
                    for c in str(said))
@@ -120,7 +120,7 @@ def shorten(text, width, share=0.5):
     return text[:front] + CUT + (text[-back:] if back else "")
 
 
-def _name(pair):
+def pair_name(pair):
     """The key; of both sides where these have different ones."""
     if pair["base_key"] == pair["key"]:
         return pair["key"]
@@ -131,11 +131,12 @@ def _ignored(pair):
     return pair.get("ignored") is not None and pair["verdict"] in ("slower", "failed")
 
 
-def _worst_first(comparison):
+def worst_first(comparison):
     def order(pair):
         ratio = 1 if pair["ratio"] is None else pair["ratio"]["value"]
         better = ratio if pair["verdict"] == "faster" else -ratio
-        return ORDER.index(pair["verdict"]), _ignored(pair), better, summary.natural(_name(pair))
+        name = summary.natural(pair_name(pair))
+        return ORDER.index(pair["verdict"]), _ignored(pair), better, name
 
     return sorted(comparison["pairs"], key=order)
 
@@ -145,7 +146,7 @@ def _counts(comparison):
     return {verdict: found[verdict] for verdict in ORDER}
 
 
-def _totals(comparison):
+def totals(comparison):
     parts = [f"{n} {verdict}" for verdict, n in _counts(comparison).items() if n]
     ignored = sum(map(_ignored, comparison["pairs"]))
     return ", ".join(parts or ["no pairs"]) + (f"; {ignored} of them ignored" if ignored else "")
@@ -181,11 +182,11 @@ def aa_line(aa):
     width = aa["half_width"]
     claims = "1 claim" if aa["claims"] == 1 else f"{aa['claims']} claims"
     return (f"base against itself in {aa['pairs']} pairs: {claims} of a difference; intervals of "
-            f"+-{_percent(width['median'])} (median), +-{_percent(width['max'])} (widest)")
+            f"+-{percent(width['median'])} (median), +-{percent(width['max'])} (widest)")
 
 
-def _noise_line(noise):
-    return ", ".join(f"{what} {'not known' if noise[name] is None else _percent(noise[name])}"
+def noise_line(noise):
+    return ", ".join(f"{what} {'not known' if noise[name] is None else percent(noise[name])}"
                      for what, name in (("steal", "steal_share"), ("others' CPU time",
                                         "foreign_share"), ("PSI", "psi_some_share")))
 
@@ -196,7 +197,7 @@ def environment(comparison, headers):
     base, head = by_run[comparison["base"]], by_run[comparison["run"]]
 
     def both(fact):
-        told = [_plain(fact(base)), _plain(fact(head))]
+        told = [plain(fact(base)), plain(fact(head))]
         return told[0] if told[0] == told[1] else f"base {told[0]}; head {told[1]}"
 
     def revision(header):
@@ -213,17 +214,17 @@ def environment(comparison, headers):
         ("base", f"{comparison['base_name']}, revision {revision(base)}"),
         ("head", f"{comparison['head_name']}, revision {revision(head)}"),
         ("seed", str(comparison["seed"])),
-        ("budget", f"{_plain(duration(comparison['budget_ns']))}; it took "
-                   f"{_plain(duration(comparison['wall_ns']))}"),
+        ("budget", f"{plain(duration(comparison['budget_ns']))}; it took "
+                   f"{plain(duration(comparison['wall_ns']))}"),
         ("started", comparison["started"]),
         ("slower is", f"the whole {100 * settings['level']:g}% interval beyond delta, confirmed "
                       f"at {100 * settings['alpha']:g}% over all pairs (Holm)"),
         ("A/A", aa_line(comparison["aa"])),
-        ("noise", _noise_line(comparison["noise"])),
+        ("noise", noise_line(comparison["noise"])),
     ]
 
 
-def _missing(comparison):
+def only_one_side(comparison):
     """[(what, keys)] of cells that only one side has."""
     sides = (("only in head, not compared", comparison["missing"]["base"]),
              ("only in base, not compared", comparison["missing"]["head"]))
@@ -237,23 +238,23 @@ def text(comparison, columns=80, verbose=False):
     """A table, worst first, and closing lines; equivalent pairs are a count unless verbose.
     columns: None for lines of any length."""
     columns = None if columns is None else max(columns, NARROWEST)
-    pairs = _worst_first(comparison)
+    pairs = worst_first(comparison)
     shown = [p for p in pairs if verbose or p["verdict"] != "equivalent"]
     lines = [headline(comparison)]
     if shown:
         lines += ["", *_text_table(shown, columns)]
     lines.append("")
-    closing = [f"total: {_totals(comparison)}"]
+    closing = [f"total: {totals(comparison)}"]
     if len(shown) < len(pairs):
         closing[0] += f" (the {len(pairs) - len(shown)} equivalent are not listed)"
     limit = len(pairs) if verbose else LISTED
     for verdict in ("failed", "inconclusive"):
         closing += _reasons(verdict, [p for p in pairs if p["verdict"] == verdict], limit)
-    closing += _several([f"layout: {_name(p)}: {layout(p['layout'])}"
+    closing += _several([f"layout: {pair_name(p)}: {layout(p['layout'])}"
                          for p in pairs if p["layout"] is not None], limit)
-    closing += _several([f"ignored: {_name(p)}: {p['ignored']}" for p in pairs if _ignored(p)],
+    closing += _several([f"ignored: {pair_name(p)}: {p['ignored']}" for p in pairs if _ignored(p)],
                         limit)
-    for what, keys in _missing(comparison):
+    for what, keys in only_one_side(comparison):
         closing += _several([f"{what}: {key}" for key in keys], limit)
     closing.append(f"A/A: {aa_line(comparison['aa'])}")
     closing.append(f"exit status {exit_meaning(comparison)}")
@@ -264,11 +265,11 @@ def text(comparison, columns=80, verbose=False):
 def _text_table(pairs, columns):
     rows = [("verdict", "change", "base", "head", "rounds")]
     rows += [(f"({p['verdict']})" if _ignored(p) else p["verdict"], _brief(p["ratio"]),
-              _value(p, "base_ns"), _value(p, "head_ns"), _rounds(p)) for p in pairs]
+              _value(p, "base_ns"), _value(p, "head_ns"), rounds_text(p)) for p in pairs]
     widths = [max(map(len, column)) for column in zip(*rows)]
     fronts = [" ".join(cell.ljust(width) if at == 0 else cell.rjust(width)
                        for at, (cell, width) in enumerate(zip(row, widths))) for row in rows]
-    keys = [_plain(_name(p)) for p in pairs]
+    keys = [plain(pair_name(p)) for p in pairs]
     if columns is not None:
         room = max(columns - len(fronts[0]) - 1, 1)
         # Shortened keys must still tell the rows apart, so the cut is made where most differ.
@@ -280,10 +281,10 @@ def _text_table(pairs, columns):
 def _brief(ratio):
     if ratio is None:
         return DASH
-    value = _plain(change(ratio["value"]))
+    value = plain(change(ratio["value"]))
     if ratio["low"] is None or ratio["high"] is None:
         return value
-    low, high = (_plain(change(ratio[end])).rstrip("%") for end in ("low", "high"))
+    low, high = (plain(change(ratio[end])).rstrip("%") for end in ("low", "high"))
     return f"{value} ({low}..{high})"
 
 
@@ -291,7 +292,7 @@ def _reasons(verdict, pairs, limit):
     """A line for each reason, with the key where only one pair has it."""
     by_reason = {}
     for pair in pairs:
-        by_reason.setdefault(pair["reason"], []).append(_name(pair))
+        by_reason.setdefault(pair["reason"], []).append(pair_name(pair))
     return _several([f"{verdict}: {names[0] if len(names) == 1 else f'{len(names)} pairs'}: "
                      f"{reason}" for reason, names in by_reason.items()], limit)
 
@@ -304,7 +305,7 @@ def _several(lines, limit):
 
 
 def _wrapped(line, columns):
-    line = _plain(line)
+    line = plain(line)
     if columns is None or len(line) <= columns:
         return [line]
     return textwrap.wrap(line, columns, subsequent_indent="  ", break_on_hyphens=False)
@@ -319,7 +320,7 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 def junit(comparison, headers):
     """JUnit XML: a test case for each pair. GitLab shows the text of an element and not its
     message, others the message, so both have it."""
-    pairs = _worst_first(comparison)
+    pairs = worst_first(comparison)
     cases = [_junit_case(comparison, pair) for pair in pairs]
     counts = {"tests": str(len(cases))}
     for attribute, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
@@ -337,7 +338,7 @@ def junit(comparison, headers):
 
 
 def _junit_case(comparison, pair):
-    case = ET.Element("testcase", {"classname": _xml(pair["bench"]), "name": _xml(_name(pair))})
+    case = ET.Element("testcase", {"classname": _xml(pair["bench"]), "name": _xml(pair_name(pair))})
     ratio = pair["ratio"] or {}
     facts = {"verdict": pair["verdict"], "delta": pair["delta"], "base": pair["base_ns"],
              "head": pair["head_ns"], "unit": pair["unit"], "ratio": ratio.get("value"),
@@ -378,16 +379,16 @@ def _xml(value):
 
 def markdown(comparison, headers, limit=MARKDOWN_BYTES):
     """A summary of at most `limit` bytes of UTF-8: rows that do not fit are counted instead."""
-    pairs = _worst_first(comparison)
+    pairs = worst_first(comparison)
     equivalent = [p for p in pairs if p["verdict"] == "equivalent"]
     facts = [(name, shorten(value, LONGEST)) for name, value in environment(comparison, headers)
              if name != "A/A"]
     facts += [(f"{len(keys)} {what}", ", ".join(shorten(key, 80) for key in keys[:LISTED])
                + (f" and {len(keys) - LISTED} more" if len(keys) > LISTED else ""))
-              for what, keys in _missing(comparison)]
+              for what, keys in only_one_side(comparison)]
     head = report_render.markdown([
         Heading(3, headline(comparison)),
-        Text(f"{_totals(comparison)}. Exit status {exit_meaning(comparison)}."),
+        Text(f"{totals(comparison)}. Exit status {exit_meaning(comparison)}."),
         Text(f"A/A: {aa_line(comparison['aa'])}."),
     ])
     foot = _folded("Environment", report_render.markdown([Facts(facts)]))
@@ -401,7 +402,7 @@ def markdown(comparison, headers, limit=MARKDOWN_BYTES):
     if left + left_folded:
         parts.append(f"{left + left_folded} more rows are left out to keep this short; the record "
                      "has them.\n")
-    return _plain("\n".join(part for part in [*parts, foot] if part), "\n")
+    return plain("\n".join(part for part in [*parts, foot] if part), "\n")
 
 
 def _markdown_rows(pairs, room):
@@ -410,8 +411,8 @@ def _markdown_rows(pairs, room):
     for pair in pairs:
         verdict = f"{pair['verdict']} (ignored)" if _ignored(pair) else pair["verdict"]
         why = "; ".join(shorten(remark, LONGEST) for remark in remarks(pair))
-        rows.append([verdict, Sub(shorten(_name(pair), LONGEST), why), _brief(pair["ratio"]),
-                     _value(pair, "base_ns"), _value(pair, "head_ns"), _rounds(pair)])
+        rows.append([verdict, Sub(shorten(pair_name(pair), LONGEST), why), _brief(pair["ratio"]),
+                     value_text(pair, "base_ns"), value_text(pair, "head_ns"), rounds_text(pair)])
     columns = ["verdict", "benchmark", "change (interval)", "base", "head", "rounds"]
     # Escaped, a row is one line, so lines can be counted and cut.
     lines = report_render.markdown([Table(columns, rows, left=2)]).rstrip("\n").split("\n")
@@ -441,11 +442,11 @@ def github_annotations(comparison):
     """Workflow commands: an error for each regression or failure, a notice for what else is no
     "equivalent". Beyond ten of a kind GitHub shows none, so the tenth then counts the rest."""
     found = {"error": [], "notice": []}
-    for pair in _worst_first(comparison):
+    for pair in worst_first(comparison):
         if pair["verdict"] != "equivalent":
             bad = pair["verdict"] in ("slower", "failed") and not _ignored(pair)
             found["error" if bad else "notice"].append(
-                (f"{pair['verdict']}: {shorten(_name(pair), LONGEST)}",
+                (f"{pair['verdict']}: {shorten(pair_name(pair), LONGEST)}",
                  sentence(comparison, pair)))
     lines = []
     for kind, entries in found.items():
@@ -460,7 +461,7 @@ def github_annotations(comparison):
 
 def _command(said, more=""):
     """Escaped as the runner's ActionCommand unescapes it; a property needs `:` and `,` as well."""
-    return "".join(f"%{ord(c):02X}" if c in "%\r\n" + more else c for c in _plain(said, "\r\n"))
+    return "".join(f"%{ord(c):02X}" if c in "%\r\n" + more else c for c in plain(said, "\r\n"))
 
 
 def gitlab_metrics(comparison):
@@ -474,13 +475,13 @@ def gitlab_metrics(comparison):
         ("threadlab_base_ns", "median of base", lambda p: p["base_ns"]),
         ("threadlab_head_ns", "median of head", lambda p: p["head_ns"]),
     )
-    pairs = sorted(comparison["pairs"], key=lambda p: summary.natural(_name(p)))
+    pairs = sorted(comparison["pairs"], key=lambda p: summary.natural(pair_name(p)))
     lines = []
     for name, what, of in families:
         if pairs:
             lines += [f"# TYPE {name} gauge", f"# HELP {name} {what}"]
         for pair in pairs:
-            labels = {"bench": pair["bench"], "impl": pair["impl"], "key": _name(pair)}
+            labels = {"bench": pair["bench"], "impl": pair["impl"], "key": pair_name(pair)}
             if pair["unit"] != "ns":
                 labels["unit"] = pair["unit"]
             inner = ",".join(f'{label}="{_label(said)}"' for label, said in labels.items())
@@ -491,5 +492,5 @@ def gitlab_metrics(comparison):
 def _label(said):
     """GitLab's parser takes everything from a # on for a comment, within quotes as well, and then
     refuses the whole file for the quote that is left open."""
-    said = _plain(said, "\n").replace("#", "\N{FULLWIDTH NUMBER SIGN}").replace("\\", "\\\\")
+    said = plain(said, "\n").replace("#", "\N{FULLWIDTH NUMBER SIGN}").replace("\\", "\\\\")
     return said.replace('"', '\\"').replace("\n", "\\n")

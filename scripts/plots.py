@@ -44,6 +44,7 @@ matplotlib.rcParams.update({
     "axes.titlesize": 10,
     "axes.labelsize": 9.5,
     "legend.fontsize": 9,
+    "text.parse_math": False,  # a key may hold dollars
     "text.color": INK,
     "axes.labelcolor": INK,
     "axes.edgecolor": INK,
