@@ -62,7 +62,10 @@ def _change_axis(axis, half):
     # The greatest one and one about half of it.
     chosen = [fitting[-1]]
     chosen += [s for s in reversed(fitting) if math.log1p(s) <= 0.55 * math.log1p(chosen[0])][:1]
-    ticks = [sign * math.log1p(s) for s in chosen for sign in (1, -1)]
+    ticks = [math.log1p(s) for s in chosen]
+    # Halves and more are named by what they undo: +300% has -75% opposite.
+    ticks += [t for t in (math.log1p(-s) if s < 0.5 else -math.log1p(s) for s in chosen)
+              if t > -half]
     axis.set_major_locator(FixedLocator(sorted([0, *ticks])))
     axis.set_major_formatter(FuncFormatter(lambda v, _: compare_forms.change(math.exp(v))
                                            if abs(v) > 1e-9 else "0"))
@@ -88,7 +91,6 @@ def _forest(pairs, half, level, which):
     clipped = False
     for at, pair in enumerate(pairs):
         clipped |= _forest_row(axes, at, pair, half)
-    axes.axvline(0, color=INK, linewidth=0.9, zorder=1)
     axes.set_xlim(-half, half)
     axes.set_ylim(len(pairs) - 0.35, -0.6)
     axes.set_yticks([])
@@ -112,7 +114,10 @@ def _forest(pairs, half, level, which):
 def _forest_row(axes, at, pair, half):
     """Above the key and the change in words, below the interval. True if something was cut off."""
     bound, ratio = math.log1p(pair["delta"]), pair["ratio"]
-    axes.fill_betweenx([at - 0.5, at + 0.5], -bound, bound, color=INK, alpha=0.12, linewidth=0)
+    # Only below the words, which would be hard to read on it.
+    lane = [at - 0.03, at + 0.37]
+    axes.fill_betweenx(lane, -bound, bound, color=INK, alpha=0.12, linewidth=0)
+    axes.plot([0, 0], lane, color=INK, linewidth=0.9, zorder=1)
     words = axes.get_yaxis_transform()
     style = look(pair["verdict"])
     axes.plot([0.012], [at - 0.2], transform=words, clip_on=False, **{**style, "markersize": 4.5})

@@ -109,7 +109,7 @@ def _layout_words(found):
     if found is None:
         return DASH
     if found["reason"] is not None:
-        return Sub("not tried", found["reason"])
+        return "not tried"
     return Sub("moves with it", "", "bad") if found["moves"] else "does not move"
 
 
@@ -201,8 +201,9 @@ def _layout(content):
         found = pair["layout"]
         for at, padding in enumerate(found["paddings"] or [None]):
             ratio = padding["ratio"] if padding else None
+            words = Sub("not tried", found["reason"]) if found["reason"] else _layout_words(found)
             rows.append([
-                pair_name(pair) if at == 0 else "", _layout_words(found) if at == 0 else "",
+                pair_name(pair) if at == 0 else "", words if at == 0 else "",
                 f"{padding['bytes']} bytes" if padding else DASH,
                 DASH if ratio is None else Sub(change(ratio["value"]), _interval(ratio)),
                 str(padding["rounds"]) if padding else DASH,
