@@ -169,12 +169,9 @@ static void verb(struct request *r, const char *word)
     static const struct {
         const char *name;
         enum cli_verb verb;
-    } verbs[] = {{"list", CLI_LIST_THINGS},
-                 {"run", CLI_RUN},
-                 {"check", CLI_CHECK},
-                 {"mutants", CLI_MUTANTS},
-                 {"serve", CLI_SERVE},
-                 {"env", CLI_ENV}};
+    } verbs[] = {{"list", CLI_LIST_THINGS}, {"run", CLI_RUN},     {"check", CLI_CHECK},
+                 {"mutants", CLI_MUTANTS},  {"serve", CLI_SERVE}, {"env", CLI_ENV},
+                 {"doctor", CLI_DOCTOR}};
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
         if (strcmp(verbs[i].name, word) == 0) {
             r->verb = verbs[i].verb;
@@ -182,8 +179,8 @@ static void verb(struct request *r, const char *word)
         }
     if (strcmp(word, "compare") == 0)
         cli_die("the verb compare comes first: threadlab compare [OPTION...] BASE [HEAD]");
-    cli_die("no verb '%s'; verbs are list, run, compare, serve, check, mutants and env (see "
-            "threadlab --help)",
+    cli_die("no verb '%s'; verbs are list, run, compare, serve, check, mutants, env and doctor "
+            "(see threadlab --help)",
             word);
 }
 
@@ -338,7 +335,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
             cli_die("unexpected argument '%s' (see threadlab --help)", arg);
         return 0;
     case ARGP_KEY_NO_ARGS:
-        cli_die("a verb is missing: list, run, compare, serve, check, mutants or env (see "
+        cli_die("a verb is missing: list, run, compare, serve, check, mutants, env or doctor (see "
                 "threadlab --help)");
     case ARGP_KEY_END:
         check_belonging(p);
@@ -365,8 +362,10 @@ void cli_parse(int argc, char **argv, struct request *request)
         "  check [PROPERTY...]  which promises are kept: TAP on standard output\n"
         "  mutants [MUTANT...]  can the checks fail? the kill matrix\n"
         "  env                  what a number depends on here\n"
+        "  doctor               what spoils numbers here, what it costs them, what mends it\n"
         "\n"
-        "Exit status: 0 done; 1 a cell failed or crashed, a promise is broken; 2 bad input or the "
+        "Exit status: 0 done; 1 a cell failed or crashed, a promise is broken, the doctor warns; 2 "
+        "bad input or the "
         "run could not be completed.\n"
         "Examples:\n"
         "  threadlab check --impl green 'join.*'\n"

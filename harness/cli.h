@@ -21,6 +21,7 @@ enum cli_verb {
     CLI_COMPARE,
     CLI_SERVE,
     CLI_ENV,
+    CLI_DOCTOR,
     CLI_CELL_PROCESS
 };
 enum cli_preset { PRESET_QUICK, PRESET_STANDARD, PRESET_FULL };

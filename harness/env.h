@@ -38,6 +38,10 @@ void env_free(struct env *env);
 /* The fact, or NULL. */
 const struct env_fact *env_find(const struct env *env, const char *group, const char *key);
 
+/* "0-3,8", as the kernel writes CPUs: puts the first `max` into cpus and returns how many there
+ * are; "none" and "" have none; -1 if it is no list. */
+int env_list_cpus(const char *list, int *cpus, int max);
+
 /* SHA-256 of a file as 64 hex digits (libmd). Returns 0 or the error number of reading it. */
 int env_sha256(const char *path, char hex[65]);
 

@@ -121,11 +121,12 @@ static void hypervisor_fact(struct env_reader *r)
 #endif
 }
 
-/* "0-3,8": how many; -1 if it is no list. */
-static int64_t count_list(const char *list)
+int env_list_cpus(const char *list, int *cpus, int max)
 {
-    int64_t n = 0;
+    int n = 0;
 
+    if (strcmp(list, "none") == 0)
+        return 0;
     while (*list) {
         char *end;
         long from = strtol(list, &end, 10), to = from;
@@ -134,12 +135,47 @@ static int64_t count_list(const char *list)
             return -1;
         if (*end == '-')
             to = strtol(end + 1, &end, 10);
-        n += to - from + 1;
+        if (from < 0 || to < from || to > 1 << 20)
+            return -1;
+        for (long cpu = from; cpu <= to; cpu++, n++)
+            if (n < max)
+                cpus[n] = (int)cpu;
         list = *end == ',' ? end + 1 : end;
         if (*end && *end != ',')
             return -1;
     }
     return n;
+}
+
+/* How many of the allowed CPUs share their core with another one that is allowed. */
+static void sibling_fact(struct env_reader *r, const char *allowed)
+{
+    enum { MAX = 8192 };
+    static int cpus[MAX];
+    static bool is_allowed[MAX];
+    int n = env_list_cpus(allowed, cpus, MAX), shared = 0;
+
+    memset(is_allowed, 0, sizeof(is_allowed));
+    for (int i = 0; i < n; i++)
+        is_allowed[cpus[i]] = true;
+    for (int i = 0; i < n; i++) {
+        char path[96], list[256];
+        int siblings[16], error, found;
+        bool another = false;
+
+        snprintf(path, sizeof(path), CPU "cpu%d/topology/thread_siblings_list", cpus[i]);
+        error = env_slurp(r, path, list, sizeof(list));
+        found = error ? -1 : env_list_cpus(list, siblings, 16);
+        if (found < 0) {
+            env_unknown(r, "cpu", "siblings_allowed", "%.80s: %s", path,
+                        error ? strerror(error) : "not a list");
+            return;
+        }
+        for (int k = 0; k < found && k < 16; k++)
+            another |= siblings[k] != cpus[i] && siblings[k] < MAX && is_allowed[siblings[k]];
+        shared += another;
+    }
+    env_number(r, "cpu", "siblings_allowed", shared);
 }
 
 static void count_facts(struct env_reader *r)
@@ -150,16 +186,17 @@ static void count_facts(struct env_reader *r)
     size_t used = 0, bytes = CPU_ALLOC_SIZE(MAX);
     cpu_set_t *set = CPU_ALLOC(MAX);
 
-    if (error || count_list(list) < 0)
+    if (error || env_list_cpus(list, NULL, 0) < 0)
         env_unknown(r, "cpu", "count_online", CPU "online: %s",
                     error ? strerror(error) : "not a list");
     else
-        env_number(r, "cpu", "count_online", count_list(list));
+        env_number(r, "cpu", "count_online", env_list_cpus(list, NULL, 0));
 
     if (!set || sched_getaffinity(0, bytes, set) != 0) {
         error = set ? errno : ENOMEM;
         env_unknown(r, "cpu", "count_allowed", "sched_getaffinity: %s", strerror(error));
         env_unknown(r, "cpu", "allowed_list", "sched_getaffinity: %s", strerror(error));
+        env_unknown(r, "cpu", "siblings_allowed", "sched_getaffinity: %s", strerror(error));
         goto out;
     }
     list[0] = '\0';
@@ -179,6 +216,7 @@ static void count_facts(struct env_reader *r)
     }
     env_number(r, "cpu", "count_allowed", n);
     env_text(r, "cpu", "allowed_list", list);
+    sibling_fact(r, list);
 out:
     if (set)
         CPU_FREE(set);

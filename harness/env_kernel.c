@@ -5,7 +5,9 @@
 #define _GNU_SOURCE /* SCHED_BATCH */
 #include "env_read.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -92,6 +94,40 @@ static void preempt_facts(struct env_reader *r, const char *version, const char 
                     "needs debugfs (/sys/kernel/debug/sched/preempt) or preempt= at boot");
 }
 
+/* Daemons that move interrupts or make system calls dearer: do they run? */
+static void daemon_facts(struct env_reader *r)
+{
+    static const char *const names[] = {"irqbalance", "auditd"};
+    bool runs[2] = {false, false};
+    char path[PATH_MAX], name[32];
+    struct dirent *entry;
+    DIR *proc = NULL;
+    int error = env_slurp(r, "/proc/1/comm", name, sizeof(name)); /* hidepid= hides it */
+
+    if (!error) {
+        snprintf(path, sizeof(path), "%s/proc", r->root);
+        proc = opendir(path);
+        error = proc ? 0 : errno;
+    }
+    while (proc && (entry = readdir(proc))) {
+        if (entry->d_name[0] < '0' || entry->d_name[0] > '9')
+            continue;
+        snprintf(path, sizeof(path), "/proc/%s/comm", entry->d_name);
+        if (env_slurp(r, path, name, sizeof(name)))
+            continue;
+        for (int i = 0; i < 2; i++)
+            runs[i] |= strcmp(name, names[i]) == 0;
+    }
+    if (proc)
+        closedir(proc);
+    for (int i = 0; i < 2; i++)
+        if (error)
+            env_unknown(r, "kernel", names[i], "processes cannot be seen: /proc/1/comm: %s",
+                        strerror(error));
+        else
+            env_flag(r, "kernel", names[i], runs[i]);
+}
+
 static void kernel_facts(struct env_reader *r)
 {
     struct utsname name;
@@ -122,6 +158,8 @@ static void kernel_facts(struct env_reader *r)
     env_file_number(r, "kernel", "sched_rt_runtime_us", "/proc/sys/kernel/sched_rt_runtime_us", 1);
     env_file_number(r, "kernel", "sched_autogroup", "/proc/sys/kernel/sched_autogroup_enabled", 1);
     env_file_number(r, "kernel", "numa_balancing", "/proc/sys/kernel/numa_balancing", 1);
+    env_file_number(r, "kernel", "ksm", "/sys/kernel/mm/ksm/run", 1);
+    daemon_facts(r);
     env_flag(r, "kernel", "psi", env_slurp(r, "/proc/pressure/cpu", text, sizeof(text)) == 0);
 }
 
@@ -150,6 +188,7 @@ static void memory_facts(struct env_reader *r)
     meminfo_fact(r, info, error, "total_bytes", "MemTotal:");
     meminfo_fact(r, info, error, "available_bytes", "MemAvailable:");
     meminfo_fact(r, info, error, "swap_total_bytes", "SwapTotal:");
+    meminfo_fact(r, info, error, "swap_free_bytes", "SwapFree:");
     meminfo_fact(r, info, error, "hugepages", "HugePages_Total:");
     meminfo_fact(r, info, error, "hugepage_bytes", "Hugepagesize:");
     env_number(r, "memory", "page_bytes", sysconf(_SC_PAGESIZE));
@@ -187,6 +226,7 @@ static void process_facts(struct env_reader *r)
     env_number(r, "process", "nice", getpriority(PRIO_PROCESS, 0));
     error = env_slurp(r, "/proc/self/status", status, sizeof(status));
     status_fact(r, status, error, "seccomp", "\nSeccomp:");
+    status_fact(r, status, error, "tracer_pid", "\nTracerPid:");
     status_fact(r, status, error, "no_new_privs", "\nNoNewPrivs:");
 }
 
@@ -196,5 +236,6 @@ void env_kernel_facts(struct env_reader *r)
     memory_facts(r);
     env_file_list(r, "isolation", "isolcpus", "/sys/devices/system/cpu/isolated");
     env_file_list(r, "isolation", "nohz_full", "/sys/devices/system/cpu/nohz_full");
+    env_file_list(r, "isolation", "cpuset", "/sys/fs/cgroup/cpuset.cpus.isolated");
     process_facts(r);
 }

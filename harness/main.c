@@ -23,6 +23,8 @@ int main(int argc, char **argv)
         return verb_list(&request);
     case CLI_ENV:
         return verb_env(&request);
+    case CLI_DOCTOR:
+        return verb_doctor(&request);
     case CLI_CHECK:
         return request.torture_ns ? verb_torture(&request) : verb_check(&request);
     case CLI_MUTANTS:

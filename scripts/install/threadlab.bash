@@ -32,7 +32,7 @@ _threadlab()
     fi
     for word in "${words[@]}"; do
         case $word in
-        list | run | compare | serve | check | mutants | env)
+        list | run | compare | serve | check | mutants | env | doctor)
             verb=$word
             break
             ;;
@@ -78,13 +78,13 @@ _threadlab()
                 word='--impl --bench --place --set --preset --rounds --seed --plugin'
                 ;;
             list) word='--json --plugin --topology' ;;
-            env) word='--json' ;;
+            env | doctor) word='--json' ;;
             *) word='--help --version' ;;
             esac
             mapfile -t COMPREPLY < <(compgen -W "$word" -- "$current")
         elif [[ -z $verb ]]; then
-            mapfile -t COMPREPLY < <(compgen -W 'list run compare serve check mutants
-                env' -- "$current")
+            mapfile -t COMPREPLY < <(compgen -W 'list run compare serve check mutants env doctor' \
+                -- "$current")
         elif [[ $verb == list ]]; then
             mapfile -t COMPREPLY < <(compgen -W 'impls benches checks mutants places events
                 topology' -- "$current")
