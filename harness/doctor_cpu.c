@@ -98,8 +98,9 @@ static void smt(const struct doctor_input *in, struct doctor_finding *f)
     doctor_say(f->cost, "Two busy siblings do together up to about 1.3 times the work of one, so "
                         "each runs at two thirds of its speed or less: what runs beside a thread "
                         "decides its time.");
-    doctor_say(f->remedy, "Turn it off, or keep to one CPU of each core with taskset or --place (`threadlab "
-                          "list topology` shows which) and keep others off its sibling.");
+    doctor_say(f->remedy,
+               "Turn it off, or keep to one CPU of each core with taskset or --place (`threadlab "
+               "list topology` shows which) and keep others off its sibling.");
     doctor_say(f->command, "echo off | sudo tee " CPU "smt/control");
     doctor_say(f->undo, "echo on | sudo tee " CPU "smt/control");
 }
@@ -141,7 +142,8 @@ static void isolation(const struct doctor_input *in, struct doctor_finding *f)
     doctor_say(f->cost,
                "The scheduler puts daemons, kernel workers and interrupts on the CPUs that "
                "are measured: rare long samples (tails), and threads that are moved. "
-               "`threadlab run --bench floor.clock` shows the gaps.");
+               "How far p99 is from the median in `threadlab run --bench floor.syscall` "
+               "tells how much.");
     ours = strcmp(booted->text, "none") != 0 ? booted->text : NULL;
     if (!ours && cpuset && strcmp(cpuset->text, "none") != 0)
         ours = cpuset->text;
@@ -262,8 +264,8 @@ static void counters(const struct doctor_input *in, struct doctor_finding *f)
     doctor_say(f->cost, "Times stay right, but instructions and cycles for each op are null: "
                         "nothing tells a slower clock from more work.");
     /* admin-guide/sysctl/kernel.rst: above 1 the kernel's side is closed to others than root, and
-     * some distributions close everything with 3 and 4. */
-    if (fact && fact->number > 1) {
+     * some distributions close everything with 3 and 4. The words are pmu_words.c's. */
+    if (fact && strncmp(in->pmu_reason, "perf_event_paranoid is", 22) == 0) {
         doctor_say(f->command, "sudo sysctl kernel.perf_event_paranoid=1");
         doctor_say(f->undo, "sudo sysctl kernel.perf_event_paranoid=%lld", (long long)fact->number);
     }

@@ -71,7 +71,8 @@ static void rt_throttling(const struct doctor_input *in, struct doctor_finding *
     doctor_say(f->cost, "Real-time threads stop for the rest of each period: by default 50 ms of "
                         "each second.");
     if (f->state == DOCTOR_WARN)
-        doctor_say(f->remedy, "With it off a real-time thread that never blocks keeps its CPU for good.");
+        doctor_say(f->remedy,
+                   "With it off a real-time thread that never blocks keeps its CPU for good.");
 }
 
 static void swap(const struct doctor_input *in, struct doctor_finding *f)

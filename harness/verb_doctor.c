@@ -13,8 +13,8 @@
 #define FIELD 11 /* columns before the text of a field */
 #define CPUS 1024
 
-/* Words in lines of at most WIDTH columns, beside `label` and from column `indent` on. A command that needs several lines stays
- * one for the shell: each but the last ends in a backslash. */
+/* Words in lines of at most WIDTH columns, beside `label` and from column `indent` on. A command
+ * that needs several lines stays one for the shell: each but the last ends in a backslash. */
 static void print_words(int indent, const char *label, const char *text, int size, bool command)
 {
     int column = printf("%-*s", indent, label);
@@ -106,7 +106,7 @@ static void print_json(const struct doctor_finding *findings, int n, int warning
                                               f->name, "state", doctor_state_name(f->state), "text",
                                               f->text, "cost", text(f->cost), "remedy",
                                               text(f->remedy), "commands", commands(f->command),
-                                              "  undo", commands(f->undo)));
+                                              "undo", commands(f->undo)));
     }
     all = json_pack("{s:i, s:i, s:o}", "warnings", warnings, "examined", n, "findings", list);
     if (!all)
