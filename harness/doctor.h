@@ -2,7 +2,7 @@
  * doctor.h - judges what of the machine spoils numbers, what it does to them, and what mends it.
  *
  * Pure: facts in, findings out; it reads nothing and changes nothing. The rules are in
- * doctor_cpu.c, doctor_kernel.c and doctor_load.c.
+ * doctor_cpu.c, doctor_kernel.c and doctor_load.c; doctor_print.c prints.
  */
 #ifndef HARNESS_DOCTOR_H
 #define HARNESS_DOCTOR_H
@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #define DOCTOR_MAX 32 /* findings: one for each rule */
 
@@ -36,6 +37,9 @@ struct doctor_finding {
 
 /* Fills findings[0..DOCTOR_MAX) worst first; returns how many there are. */
 int doctor_judge(const struct doctor_input *in, struct doctor_finding *findings);
+
+/* In 80 columns, with a summary as the last line. */
+void doctor_print(FILE *out, const struct doctor_finding *findings, int n);
 
 const char *doctor_state_name(enum doctor_state state);
 

@@ -60,7 +60,8 @@ static void boost(const struct doctor_input *in, struct doctor_finding *f)
         return;
     }
     doctor_warn(f, "the turbo clock is on");
-    /* Intel SDM vol. 3, 15.3.2: opportunistic, by power, temperature and active cores. */
+    /* Intel SDM vol. 3, Power and Thermal Management: opportunistic, by power, temperature and
+     * active cores. */
     doctor_say(f->cost, "The clock depends on heat and on how many cores are awake: a benchmark of "
                         "two threads runs slower than one of a single thread for that alone, and "
                         "the order of the cells matters.");

@@ -9,72 +9,7 @@
 #include <string.h>
 #include <time.h>
 
-#define WIDTH 80
-#define FIELD 11 /* columns before the text of a field */
 #define CPUS 1024
-
-/* Words in lines of at most WIDTH columns, beside `label` and from column `indent` on. A command
- * that needs several lines stays one for the shell: each but the last ends in a backslash. */
-static void print_words(int indent, const char *label, const char *text, int size, bool command)
-{
-    int column = printf("%-*s", indent, label);
-    bool first = true;
-    const char *end = text + size;
-
-    while (text < end) {
-        int length = (int)strcspn(text, " ");
-        int room = command ? WIDTH - 2 : WIDTH;
-
-        if (length > end - text)
-            length = (int)(end - text);
-        if (!first && column + 1 + length > room) {
-            printf("%s\n%*s", command ? " \\" : "", indent, "");
-            column = indent;
-            first = true;
-        }
-        column += printf("%s%.*s", first ? "" : " ", length, text);
-        first = false;
-        text += length;
-        text += text < end;
-    }
-    putchar('\n');
-}
-
-static void print_commands(const char *label, const char *lines)
-{
-    while (*lines) {
-        int size = (int)strcspn(lines, "\n");
-
-        print_words(FIELD, label, lines, size, true);
-        lines += size;
-        lines += *lines == '\n';
-        label = "";
-    }
-}
-
-static void print_field(const char *label, const char *text)
-{
-    if (*text)
-        print_words(FIELD, label, text, (int)strlen(text), false);
-}
-
-static void print(const struct doctor_finding *f)
-{
-    char head[32];
-
-    if (f->state == DOCTOR_GOOD) {
-        snprintf(head, sizeof(head), "good  %s ", f->name);
-        print_words(25, head, f->text, (int)strlen(f->text), false);
-        return;
-    }
-    printf("%s  %s\n", doctor_state_name(f->state), f->name);
-    print_field(f->state == DOCTOR_WARN ? "  found" : "  reason", f->text);
-    print_field("  costs", f->cost);
-    print_field("  mend", f->remedy);
-    print_commands(f->remedy[0] ? "" : "  mend", f->command);
-    print_commands("  undo", f->undo);
-    putchar('\n');
-}
 
 static json_t *text(const char *text)
 {
@@ -143,7 +78,7 @@ int verb_doctor(const struct request *request)
     struct doctor_input in = {.pmu_reason = pmu_reason};
     struct noise noise;
     struct env env;
-    int n, count[3] = {0, 0, 0};
+    int n, warnings = 0;
 
     if (env_collect(&env))
         cli_die("out of memory");
@@ -157,15 +92,11 @@ int verb_doctor(const struct request *request)
 
     n = doctor_judge(&in, findings);
     for (int i = 0; i < n; i++)
-        count[findings[i].state]++;
-    if (request->json) {
-        print_json(findings, n, count[DOCTOR_WARN]);
-    } else {
-        for (int i = 0; i < n; i++)
-            print(&findings[i]);
-        printf("\n%d of %d spoil numbers; %d unknown\n", count[DOCTOR_WARN], n,
-               count[DOCTOR_UNKNOWN]);
-    }
+        warnings += findings[i].state == DOCTOR_WARN;
+    if (request->json)
+        print_json(findings, n, warnings);
+    else
+        doctor_print(stdout, findings, n);
     env_free(&env);
-    return count[DOCTOR_WARN] > 0;
+    return warnings > 0;
 }

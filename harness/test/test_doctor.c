@@ -449,6 +449,43 @@ static void nothing_read_is_never_good(void **state)
     assert_contains(find("governor")->remedy, "host decides");
 }
 
+/* A command of several lines is still one for the shell: a blank, a backslash, the next line. */
+static void text_has_80_columns_and_whole_commands(void **state)
+{
+    char *text = NULL, *joined, *to;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+
+    fresh(state);
+    put(CPU "cpu0/cpufreq/scaling_governor", "powersave\n");
+    put(CLOCK "current_clocksource", "hpet\n");
+    put("/sys/fs/cgroup/a/cpu.max", "150000 100000\n");
+    collect();
+    judge();
+    assert_non_null(out);
+    doctor_print(out, findings, n);
+    fclose(out);
+    assert_contains(text, "\n3 of 24 spoil numbers; 0 unknown\n");
+    assert_contains(text, " \\\n");
+    for (const char *line = text; *line; line += strcspn(line, "\n") + 1)
+        assert_in_range(strcspn(line, "\n"), 0, 80);
+
+    to = joined = calloc(1, size + 1);
+    assert_non_null(joined);
+    for (const char *from = text; *from; from++)
+        if (strncmp(from, "\\\n", 2) == 0)
+            from += 1 + strspn(from + 2, " ");
+        else
+            *to++ = *from;
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(findings[i].state, DOCTOR_WARN);
+        assert_contains(joined, findings[i].command);
+        assert_contains(joined, findings[i].undo);
+    }
+    free(joined);
+    free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -458,6 +495,7 @@ int main(void)
         cmocka_unit_test(what_others_do_gives_its_finding),
         cmocka_unit_test(what_cannot_be_read_is_unknown),
         cmocka_unit_test(nothing_read_is_never_good),
+        cmocka_unit_test(text_has_80_columns_and_whole_commands),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -29,11 +29,6 @@ def headings(text):
     return re.findall(r"^(warn|unknown|good)  (\S+)", text, re.M)
 
 
-def commands(text):
-    """What stands beside mend and undo and ends in a backslash, and the lines behind it."""
-    return re.findall(r"^ {2}(?:mend|undo) .*(?: \\\n.*)+", text, re.M)
-
-
 def test_text_fits_80_columns_and_the_worst_comes_first(told):
     assert told.stderr == ""
     assert max(map(len, told.stdout.splitlines())) <= 80
@@ -69,12 +64,10 @@ def test_both_forms_name_the_same_findings(told, answer):
     assert {name for _, name in headings(told.stdout)} == {f["name"] for f in answer[1]["findings"]}
 
 
-def test_commands_are_shell(told, answer):
+def test_commands_are_shell(answer):
     for f in answer[1]["findings"]:
         for command in f["commands"] + f["undo"]:
             subprocess.run(["sh", "-n", "-c", command], check=True)
-    for broken in commands(told.stdout):
-        subprocess.run(["sh", "-n", "-c", broken[11:]], check=True)
 
 
 def test_a_filter_of_system_calls_is_found_and_spoils():

@@ -122,9 +122,14 @@ static void made_up_files(void **state)
     put("/sys/kernel/debug/sched/preempt", "none voluntary (full)\n");
     put("/sys/kernel/sched_ext/state", "enabled\n");
     put("/sys/kernel/sched_ext/root/ops", "simple\n");
-    put("/proc/meminfo", "MemTotal:        1024 kB\nHugePages_Total:       7\n");
+    put("/proc/meminfo", "MemTotal:        1024 kB\nSwapFree: 3 kB\nHugePages_Total:       7\n");
     put("/proc/sys/kernel/randomize_va_space", "2\n");
     put("/proc/sys/kernel/pid_max", "many\n");
+    put("/sys/kernel/mm/ksm/run", "1\n");
+    put("/proc/self/status", "Name:\tx\nTracerPid:\t7\nSeccomp:\t2\n");
+    put("/proc/1/comm", "init\n");
+    put("/proc/23/comm", "irqbalance\n");
+    put("/sys/fs/cgroup/cpuset.cpus.isolated", "4-5\n");
     put("/proc/self/cgroup", "0::/a/b\n");
     put("/sys/fs/cgroup/cgroup.controllers", "cpu pids\n");
     put("/sys/fs/cgroup/a/cpu.max", "150000 100000\n");
@@ -157,6 +162,14 @@ static void made_up_files(void **state)
     assert_number(&env, "memory", "total_bytes", 1024 * 1024);
     assert_number(&env, "memory", "hugepages", 7);
     assert_unknown(&env, "memory", "swap_total_bytes");
+    assert_number(&env, "memory", "swap_free_bytes", 3 * 1024);
+    assert_number(&env, "kernel", "ksm", 1);
+    assert_number(&env, "kernel", "irqbalance", 1);
+    assert_number(&env, "kernel", "auditd", 0);
+    assert_number(&env, "process", "tracer_pid", 7);
+    assert_number(&env, "process", "seccomp", 2);
+    assert_text(&env, "isolation", "cpuset", "4-5");
+    assert_unknown(&env, "cpu", "siblings_allowed");
     assert_text(&env, "isolation", "isolcpus", "none");
     assert_text(&env, "isolation", "nohz_full", "2-3");
     assert_unknown(&env, "limits", "pid_max");
@@ -175,6 +188,46 @@ static void made_up_files(void **state)
     assert_number(&env, "limits", "cgroup_cpu_millis", 500);
     assert_unknown(&env, "limits", "cgroup_pids");
     env_free(&env);
+}
+
+/* Each CPU allowed here is put beside the first one. */
+static void siblings_among_the_allowed(void **state)
+{
+    static int cpus[8192];
+    char path[96], list[64];
+    struct env env;
+    int n;
+
+    (void)state;
+    assert_int_equal(env_collect_at(&env, root), 0);
+    n = env_list_cpus(env_find(&env, "cpu", "allowed_list")->text, cpus, 8192);
+    assert_in_range(n, 1, 8192);
+    env_free(&env);
+    for (int i = 0; i < n; i++) {
+        snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list",
+                 cpus[i]);
+        snprintf(list, sizeof(list), i ? "%d,%d\n" : "%d\n", cpus[0], cpus[i]);
+        put(path, list);
+    }
+    assert_int_equal(env_collect_at(&env, root), 0);
+    assert_number(&env, "cpu", "siblings_allowed", n - 1);
+    env_free(&env);
+}
+
+static void lists_of_cpus(void **state)
+{
+    int cpus[4] = {-1, -1, -1, -1};
+
+    (void)state;
+    assert_int_equal(env_list_cpus("0-1,8", cpus, 4), 3);
+    assert_true(cpus[0] == 0 && cpus[1] == 1 && cpus[2] == 8 && cpus[3] == -1);
+    assert_int_equal(env_list_cpus("0-99", cpus, 4), 100);
+    assert_int_equal(cpus[3], 3);
+    assert_int_equal(env_list_cpus("", cpus, 4), 0);
+    assert_int_equal(env_list_cpus("none", cpus, 4), 0);
+    assert_int_equal(env_list_cpus("many", cpus, 4), -1);
+    assert_int_equal(env_list_cpus("3-1", cpus, 4), -1);
+    assert_int_equal(env_list_cpus("1;2", cpus, 4), -1);
 }
 
 static void no_files_at_all(void **state)
@@ -233,10 +286,9 @@ static void sha256_is_the_standard_one(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(made_up_files),
-        cmocka_unit_test(no_files_at_all),
-        cmocka_unit_test(this_machine),
-        cmocka_unit_test(sha256_is_the_standard_one),
+        cmocka_unit_test(made_up_files), cmocka_unit_test(siblings_among_the_allowed),
+        cmocka_unit_test(lists_of_cpus), cmocka_unit_test(no_files_at_all),
+        cmocka_unit_test(this_machine),  cmocka_unit_test(sha256_is_the_standard_one),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
