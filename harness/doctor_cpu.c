@@ -192,7 +192,7 @@ static bool dear(const char *state)
 
 static void mitigations(const struct doctor_input *in, struct doctor_finding *f)
 {
-    char list[240] = "";
+    char list[320] = "";
     size_t used = 0;
     int known = 0;
 
@@ -223,7 +223,7 @@ static void mitigations(const struct doctor_input *in, struct doctor_finding *f)
      * EuroSys 2022, the abstract: down by up to 10 times to about 3%. */
     doctor_say(f->cost,
                "Each system call, interrupt and context switch of the kernel pays for them "
-               "(work full of system calls: some 30%% on processors before 2018, 3%% on "
+               "(work full of system calls: some 30%% on processors of before 2018, 3%% on "
                "newer ones), user-level threads do not: ratios between the two hold for "
                "this setting only. `threadlab run --bench 'floor.s*'` before and after "
                "tells how much. It is right if your users have them, too.");

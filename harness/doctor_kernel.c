@@ -150,11 +150,12 @@ static void audit(const struct doctor_input *in, struct doctor_finding *f)
         return;
     }
     doctor_warn(f, "auditd runs");
-    doctor_say(f->cost,
-               "While auditing is on, system calls take the slow path and are held against "
-               "its rules. `threadlab run --bench floor.syscall` before and after tells "
-               "how much.");
-    doctor_say(f->remedy, "Ask who needs it first. The rule keeps every new process out of it.");
+    /* Lutomirski, "audit: Only use the syscall slowpath when syscall audit rules exist",
+     * linux-kernel, 3 February 2014. */
+    doctor_say(f->cost, "While auditing is on, system calls take a slow path (60 ns instead of 40, "
+                        "measured in 2014 without any rule) and are held against its rules. "
+                        "`threadlab run --bench floor.syscall` before and after tells how much.");
+    doctor_say(f->remedy, "Ask who needs it first; the rule keeps new processes out of it:");
     doctor_say(f->command, "sudo auditctl -A task,never");
     doctor_say(f->undo, "sudo auditctl -d task,never");
 }

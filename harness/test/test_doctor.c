@@ -189,6 +189,7 @@ static void assert_only(const char *name, enum doctor_state state)
     if (state == DOCTOR_WARN) {
         assert_string_not_equal(findings[0].cost, "");
         assert_true(findings[0].remedy[0] || findings[0].command[0]);
+        assert_int_equal(findings[0].cost[strlen(findings[0].cost) - 1], '.'); /* not cut */
     }
 }
 
