@@ -82,7 +82,7 @@ PLUGINS := $(patsubst harness/test/plugin/%.c,$(B)/plugin/%.so,$(sort $(wildcard
 PADS := 64 448 2112 4544
 ENV_OBJECTS := $(call object,$(wildcard harness/env*.c))
 
-NEWEST = ls -t results/*/*/*.jsonl 2>/dev/null | grep -v '^results/reference/' | head -n 1
+NEWEST = ls -t results/*/*/*.jsonl 2>/dev/null | grep -Ev '^results/reference/|\.layout\.jsonl$$' | head -n 1
 
 # ---- targets ----------------------------------------------------------------------------------------
 
@@ -114,7 +114,11 @@ report: $(B)/can-report ## Draw report.html of a run: RUN=FILE (default: the new
 
 compare: $(THREADLAB) $(B)/can-report ## Did a change cost speed? BASE=rev|binary [HEAD=...] COMPARE_ARGS='--budget 60s'
 	@if [ -z '$(BASE)' ]; then echo 'compare: say with what: make compare BASE=main' >&2; exit 2; fi
-	@CC='$(CC)' $(THREADLAB) compare $(COMPARE_ARGS) '$(BASE)' $(if $(HEAD),'$(HEAD)')
+	@mkdir -p results; before=$$($(NEWEST)); status=0; \
+	CC='$(CC)' $(THREADLAB) compare $(COMPARE_ARGS) '$(BASE)' $(if $(HEAD),'$(HEAD)') || status=$$?; \
+	now=$$($(NEWEST)); \
+	[ "$$now" = "$$before" ] || echo "The report: $$('$(PYTHON)' scripts/report "$$now")"; \
+	exit $$status
 
 check: $(THREADLAB) ## Which promises are kept, against what is expected: CHECK_ARGS='--impl green mutex.*'
 	@$(THREADLAB) check --expect impls $(CHECK_ARGS)
@@ -178,7 +182,7 @@ install: $(THREADLAB) ## Install below PREFIX (/usr/local), staged in DESTDIR
 	install -m 755 $(THREADLAB) '$(BINDIR)/threadlab'
 	install -m 644 scripts/install/threadlab.1 '$(MANDIR)/threadlab.1'
 	install -m 644 scripts/install/threadlab.bash '$(COMPLETIONDIR)/threadlab'
-	install -m 755 scripts/report '$(SHAREDIR)/scripts/'
+	install -m 755 scripts/report scripts/compare scripts/track '$(SHAREDIR)/scripts/'
 	install -m 644 $(wildcard scripts/*.py) '$(SHAREDIR)/scripts/'
 	install -m 644 $(wildcard results/schema/*.json) '$(SHAREDIR)/results/schema/'
 	install -m 644 harness/impl.h harness/bench.h harness/check.h '$(INCLUDEDIR)/'
