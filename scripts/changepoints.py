@@ -1,0 +1,123 @@
+"""Change points of a series: where its distribution changed, how many times is not given. Pure.
+
+E-divisive means: Matteson and James 2014, "A Nonparametric Approach for Multiple Change Point
+Analysis of Multivariate Data", Journal of the American Statistical Association 109(505), sections
+2.2 to 2.4, for one dimension and exponent 1. The series is bisected where the energy distance of
+the two sides is greatest, then each side again, as long as a permutation test says that the newest
+change point is none of chance. It assumes no distribution, only that the runs are independent.
+
+What it finds is then asked for its size: a change too small to matter is no step.
+"""
+
+import dataclasses
+
+import numpy as np
+
+MIN_SEGMENT = 5  # runs; a spike of four runs at most is no step
+LEAST_SEGMENT = 3  # below, one spike can be a segment's majority
+LEVEL = 0.01  # of the permutation test
+PERMUTATIONS = 499  # p is a multiple of 1/500: five times finer than LEVEL
+SEED = 20140301  # any; fixed, so that the same history always has the same steps
+
+
+@dataclasses.dataclass(frozen=True)
+class ChangePoint:
+    """`at`: the first value of the new segment. p: of the permutation test."""
+
+    at: int
+    p: float
+
+
+def distances(values):
+    values = np.asarray(values, dtype=float)
+    return np.abs(values[:, None] - values[None, :])
+
+
+def split_statistics(between, least):
+    """(taus, kappas, Q[tau, kappa]): Q compares [0, tau) with [tau, kappa); -inf: not allowed.
+
+    Q is m n / (m + n) times the energy statistic 2 E|X-Y| - E|X-X'| - E|Y-Y'| (equations 5 and 6).
+    The right side may end before the end of the series, else a change there and back again hides
+    both (section 2.3). Sums of distances are taken from one table of prefix sums, so that all pairs
+    cost O(n^2) together.
+    """
+    n = len(between)
+    prefix = np.zeros((n + 1, n + 1))
+    prefix[1:, 1:] = between.cumsum(0).cumsum(1)
+    taus, kappas = np.arange(least, n - least + 1), np.arange(2 * least, n + 1)
+    tau, kappa = taus[:, None].astype(float), kappas[None, :].astype(float)
+    size = kappa - tau
+    left = np.diag(prefix)[taus][:, None]
+    corner = prefix[np.ix_(taus, kappas)]
+    whole = np.diag(prefix)[kappas][None, :]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        energy = (2 * (corner - left) / (tau * size) - left / (tau * (tau - 1))
+                  - (whole - 2 * corner + left) / (size * (size - 1)))
+        statistic = tau * size / (tau + size) * energy
+    return taus, kappas, np.where(size >= least, statistic, -np.inf)
+
+
+def best_split(between, least):
+    """(Q, tau) of the greatest Q; (-inf, None) where the series is too short to be split."""
+    if len(between) < 2 * least:
+        return -np.inf, None
+    taus, _, statistic = split_statistics(between, least)
+    row, column = np.unravel_index(np.argmax(statistic), statistic.shape)
+    return float(statistic[row, column]), int(taus[row])
+
+
+def _is_chance(clusters, found, least, level, permutations, random):
+    """p where the split is significant, else None. Values are permuted within each cluster.
+
+    Stops as soon as so many permutations reached `found` that p cannot become small enough
+    (Besag and Clifford 1991, "Sequential Monte Carlo p-values", Biometrika 78(2)).
+    """
+    reached, most = 0, level * (permutations + 1) - 1
+    for _ in range(permutations):
+        for between in clusters:
+            order = random.permutation(len(between))
+            if best_split(between[np.ix_(order, order)], least)[0] >= found:
+                reached += 1
+                break
+        if reached > most:
+            return None
+    return (reached + 1) / (permutations + 1)
+
+
+def e_divisive(values, least=MIN_SEGMENT, level=LEVEL, permutations=PERMUTATIONS, seed=SEED):
+    """The change points of values, in order."""
+    if least < LEAST_SEGMENT:
+        raise ValueError(f"a segment has at least {LEAST_SEGMENT} values, not {least}")
+    random = np.random.default_rng(seed)
+    between = distances(values)
+    found, edges = [], [0, len(values)]
+    while True:
+        clusters = [between[a:b, a:b] for a, b in zip(edges, edges[1:]) if b - a >= 2 * least]
+        starts = [a for a, b in zip(edges, edges[1:]) if b - a >= 2 * least]
+        splits = [best_split(cluster, least) for cluster in clusters]
+        if not splits:
+            break
+        at = max(range(len(splits)), key=lambda i: splits[i][0])
+        p = _is_chance(clusters, splits[at][0], least, level, permutations, random)
+        if p is None:
+            break
+        found.append(ChangePoint(starts[at] + splits[at][1], p))
+        edges = sorted([*edges, found[-1].at])
+    return sorted(found, key=lambda point: point.at)
+
+
+def of_size(values, points, effect, centre=np.median):
+    """Those of the points where the centre of the values changes by at least `effect`.
+
+    The smallest goes first, and what it separated is then one segment.
+    """
+    points = list(points)
+    while points:
+        edges = [0, *(point.at for point in points), len(values)]
+        centres = [centre(values[a:b]) for a, b in zip(edges, edges[1:])]
+        sizes = [abs(after - before) for before, after in zip(centres, centres[1:])]
+        smallest = min(range(len(sizes)), key=sizes.__getitem__)
+        if sizes[smallest] >= effect:
+            break
+        del points[smallest]
+    return points
