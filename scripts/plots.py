@@ -235,7 +235,7 @@ def _sweep_axis(axes, values, name, names_units):
     axes.set_xlabel(names_units.get(name) or name)
 
 
-def _figure(height, width=WIDTH):
+def new_figure(height, width=WIDTH):
     figure = Figure(figsize=(width, height))
     figure.patch.set_alpha(0)
     axes = figure.add_subplot()
@@ -245,7 +245,7 @@ def _figure(height, width=WIDTH):
     return figure, axes
 
 
-def _layout(figure, axes, left, right, bottom, top):
+def layout(figure, axes, left, right, bottom, top):
     """Margins in inches: cheaper and steadier than tight_layout."""
     width, height = figure.get_size_inches()
     axes.set_position([
@@ -263,7 +263,7 @@ def _legend(figure, handles, labels):
     return 0.1 + 0.2 * math.ceil(len(labels) / columns)
 
 
-def _title(axes, text):
+def put_title(axes, text):
     axes.set_title("\n".join(_wrap(text, 50)), loc="left")
     return 0.15 + 0.175 * len(_wrap(text, 50))
 
@@ -306,7 +306,7 @@ def _lines(bench, cells, style, unit, x_name, help_of, series_of, panel_names, w
     for panel, group in panels:
         title = f"{bench}" + (f" \N{MIDDLE DOT} {panel}" if panel else "")
         series = _groups(group, series_of)
-        figure, axes = _figure(3.4)
+        figure, axes = new_figure(3.4)
         handles, labels, dashes = [], [], {}
         for label, line in series.items():
             line.sort(key=lambda c: c.axes[x_name])
@@ -333,10 +333,10 @@ def _lines(bench, cells, style, unit, x_name, help_of, series_of, panel_names, w
         _sweep_axis(axes, sorted({c.axes[x_name] for c in group}), x_name, help_of)
         _time_axis(axes.yaxis, low, high, unit)
         extra = after(axes, series, x_name) if after else []
-        top = _title(axes, title)
+        top = put_title(axes, title)
         bottom = _legend(figure, handles, labels)
         figure.set_figheight(2.25 + top + bottom + 0.47)
-        _layout(figure, axes, 0.76, 0.15, bottom + 0.47, top)
+        layout(figure, axes, 0.76, 0.15, bottom + 0.47, top)
         counts = {len(c.values) for c in group}
         caption = (
             f"{title}: time of one op over {x_name}. Line: median of the processes "
@@ -466,7 +466,7 @@ def _ecdf(bench, cells, style, help_of):
     found = []
     for panel, group in panels:
         title = bench + (f" \N{MIDDLE DOT} {panel}" if panel else "")
-        figure, axes = _figure(3.4)
+        figure, axes = new_figure(3.4)
         handles, labels, dashes = [], [], {}
         for cell, name, histogram in group:
             xs, fractions = histogram.ecdf()
@@ -488,10 +488,10 @@ def _ecdf(bench, cells, style, help_of):
         axes.set_ylabel("fraction not above")
         axes.grid(True, axis="y", color=FAINT, linewidth=0.5)
         axes.set_xlabel(group[0][1])
-        top = _title(axes, title)
+        top = put_title(axes, title)
         bottom = _legend(figure, handles, labels)
         figure.set_figheight(2.25 + top + bottom + 0.47)
-        _layout(figure, axes, 0.6, 0.2, bottom + 0.47, top)
+        layout(figure, axes, 0.6, 0.2, bottom + 0.47, top)
         caption = (f"{title}: empirical distribution of {group[0][1]}, all rounds together. "
                    "Marks: p50, p99, p99.9, where enough was recorded.")
         found.append(Chart(figure, caption, notes))
@@ -523,7 +523,7 @@ def _dots(bench, cells, style, unit):
     for page in pages[:MAX_CHARTS]:
         headed = len(groups) > 1
         rows = sum(len(group) + headed for group in page.values())
-        figure, axes = _figure(1)
+        figure, axes = new_figure(1)
         at, labels, heads = 0, [], []
         for name, group in page.items():
             if headed:
@@ -542,9 +542,9 @@ def _dots(bench, cells, style, unit):
                       fontweight="bold")
         left = min(0.2 + 0.076 * max(len(text) for _, text in labels), 2.1)
         _time_axis(axes.xaxis, low, high, unit, 6 if left < 1 else 4)
-        top = _title(axes, bench)
+        top = put_title(axes, bench)
         figure.set_figheight(0.22 * rows + 0.44 + top)
-        _layout(figure, axes, left, 0.95, 0.36, top)
+        layout(figure, axes, left, 0.95, 0.36, top)
         shown = [cell for group in page.values() for cell in group]
         counts = _span({len(c.values) for c in shown})
         caption = (f"{bench}: time of one op. Ticks: processes (n {counts}); marker and number: "
@@ -599,7 +599,7 @@ def _heat_maps(bench, cells, unit):
         size = max(min(8.5, 8.5 * side / (0.42 * len(pus))), 2.5)
         wide = side + 0.9 > WIDTH
         width = max(WIDTH, side + 0.9)
-        figure, axes = _figure(side + 0.9, width)
+        figure, axes = new_figure(side + 0.9, width)
         mesh = axes.pcolormesh(grid, cmap="cividis", edgecolors=FAINT, linewidth=0.4)
         low, high = mesh.get_clim()
         for i, row in enumerate(grid):
@@ -616,8 +616,8 @@ def _heat_maps(bench, cells, unit):
         axes.set_ylim(len(pus), 0)
         axes.set_xlabel("PU")
         axes.set_ylabel("PU")
-        top = _title(axes, f"{title}, {name}")
-        _layout(figure, axes, 0.5, width - 0.5 - side, 0.9 - top, top)
+        top = put_title(axes, f"{title}, {name}")
+        layout(figure, axes, 0.5, width - 0.5 - side, 0.9 - top, top)
         caption = (f"{title}: time of one op between two PUs in {name}, median of "
                    f"{_span({len(c.values) for c in group})} processes. Empty: not measured.")
         found.append(Chart(figure, caption, notes, wide))
