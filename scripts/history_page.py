@@ -122,7 +122,7 @@ def chart(series, steps, style, title):
     axes.xaxis.set_major_locator(FixedLocator(range(0, len(rows), each)))
     axes.xaxis.set_major_formatter(FuncFormatter(
         lambda x, _: _day(rows[round(x)]) if 0 <= round(x) < len(rows) else ""))
-    axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: _tick(y)))
     axes.grid(True, axis="y", color=plots.FAINT, linewidth=0.5)
     axes.set_axisbelow(True)
