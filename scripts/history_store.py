@@ -256,18 +256,20 @@ class Store:
 
     def add(self, entries, complain):
         """Adds what is not there. Returns ({run: entries added}, [runs that were there])."""
-        added, known = {}, []
-        by_machine = {}
+        added, known, by_machine = {}, [], {}
         for entry in entries:
             runs = by_machine.setdefault(entry["machine"], {})
-            runs.setdefault(entry["run"], []).append(entry)
+            new = runs.setdefault(entry["run"], {})
+            if new.setdefault(entry["key"], entry) != entry:
+                raise HistoryError(f"two different results of `{entry['key']}` in run "
+                                   f"`{entry['run']}`: two records have the same id")
         with self.locked(exclusive=True):
             members = []
             for machine, runs in by_machine.items():
                 path = self.folder / (machine + SUFFIX)
                 there = {}
                 for entry in self.read(path, complain) if path.exists() else []:
-                    there.setdefault(entry["run"], []).append(entry)
+                    there.setdefault(entry["run"], {})[entry["key"]] = entry
                 for run, new in runs.items():
                     if run not in there:
                         members.append((path, run, new))
@@ -276,8 +278,8 @@ class Store:
                     else:
                         raise HistoryError(f"{path}: another run with the same id `{run}` is there")
             for path, run, new in members:
-                _append(path, new)
-                added[run] = new
+                added[run] = list(new.values())
+                _append(path, added[run])
         return added, known
 
 

@@ -1,0 +1,727 @@
+"""The history of results: the store, its index, the steps, the page, and the command."""
+
+import fcntl
+import gzip
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import pytest
+import synthetic
+import synthetic_comparison as comparison
+from test_report import check_page
+
+import history
+import history_index
+import history_page
+import history_store
+import summary
+import threadlab_records
+
+TRACK = pathlib.Path(__file__).resolve().parent.parent / "track"
+YIELD = "switch.yield/green/same-pu/threads=2"
+JOIN = "create.join/nptl/same-pu/threads=2"
+
+
+@pytest.fixture(name="store")
+def _store(tmp_path):
+    return history_store.Store(tmp_path / "history")
+
+
+def track(store, verb, *arguments, status=0, **options):
+    done = subprocess.run(
+        [sys.executable, TRACK, verb, "--store", store.folder, *map(str, arguments)],
+        capture_output=True, text=True, timeout=120, check=False, **options)
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def refused(store, verb, *arguments, **options):
+    """The one line."""
+    done = track(store, verb, *arguments, status=2, **options)
+    assert done.stderr.count("\n") == 1 and done.stderr.startswith("track: ")
+    return done.stderr
+
+
+def entries_of(lines, path):
+    return history_store.read_record(synthetic.write(path, lines))[0]
+
+
+def fill(store, folder, numbers, **options):
+    """Adds runs without the command; returns the file of their machine."""
+    for number in numbers:
+        factor = options.get("factor", 1.0)
+        factor = factor(number) if callable(factor) else factor
+        lines = comparison.lines(number, **{"rounds": 2, **options, "factor": factor})
+        store.add(entries_of(lines, folder / "record.jsonl"), pytest.fail)
+    return store.paths()[0]
+
+
+def runs_of(store, complaints=None):
+    found, said = history_index.rows(store)
+    assert (said == []) if complaints is None else (len(said) == complaints)
+    return sorted({row.run for row in found})
+
+
+# ---- adding --------------------------------------------------------------------------------------
+
+
+def test_add_and_list(store, tmp_path):
+    record = comparison.write(tmp_path / "a.jsonl", 3)
+    done = track(store, "add", record)
+    assert done.stdout.startswith("added run h0003: 4 results, 0003feedbe against 0abcefefef on ")
+    listed = track(store, "list").stdout
+    assert "2026-03-04T04:30:00Z  0003feedbe " in listed and "Example CPU <9000>" in listed
+    (one,) = json.loads(track(store, "list", "--json").stdout)
+    assert one["results"] == 4 and one["run"] == "h0003" and one["partial"] is None
+    assert one["reference"] == {"sha256": comparison.REFERENCE, "revision": "0abcefefef",
+                                "dirty": False}
+
+
+def test_an_entry_can_be_computed_again_from_its_values(tmp_path):
+    lines = comparison.lines(1, {YIELD: 1.25})
+    (entry,) = [e for e in entries_of(lines, tmp_path / "a") if e["key"] == YIELD]
+    samples = {run: {line["round"]: summary.process_value(line) for line in lines
+                     if line["type"] == "sample" and line["key"] == YIELD and line["run"] == run}
+               for run in ("b0001", "h0001")}
+    assert entry["rounds"] == list(range(8)) and entry["n"] == 8
+    assert entry["base_ns"] == [samples["b0001"][r] for r in entry["rounds"]]
+    assert entry["head_ns"] == [samples["h0001"][r] for r in entry["rounds"]]
+    logs = [summary.math.log(h / b) for h, b in zip(entry["head_ns"], entry["base_ns"])]
+    wanted = summary.hodges_lehmann(logs)
+    found = [entry["ratio"][name] for name in ("value", "low", "high")]
+    assert found == pytest.approx([summary.math.exp(x) for x in
+                                   (wanted.value, wanted.low, wanted.high)])
+    assert found[1] < 1.25 < found[2] and found[0] == pytest.approx(1.25, rel=0.02)
+
+
+def test_only_rounds_with_both_count(tmp_path):
+    lines = comparison.lines(1)
+    for line in lines:
+        if line["type"] == "sample" and line["key"] == YIELD:
+            broken = {"b0001": (2,), "h0001": (2, 5)}[line["run"]]
+            if line["round"] in broken:
+                line.update(status="failed", reason="no", batches=[], trusted=None)
+            elif line["round"] == 6 and line["run"] == "h0001":
+                line.update(trusted=False, distrust=["noisy"])
+    (entry,) = [e for e in entries_of(lines, tmp_path / "a") if e["key"] == YIELD]
+    assert entry["rounds"] == [0, 1, 3, 4, 6, 7] and entry["n"] == 6
+    assert entry["trusted"] == pytest.approx(12 / 13)  # 7 of the base's, 6 of head's
+
+
+def test_added_twice_changes_nothing(store, tmp_path):
+    record = comparison.write(tmp_path / "a.jsonl", 3)
+    track(store, "add", record)
+    (path,) = store.paths()
+    before = path.read_bytes()
+    done = track(store, "add", record, record)
+    assert done.stdout == "run h0003 was added before: nothing changed\n"
+    assert path.read_bytes() == before
+
+
+def test_the_same_twice_in_one_command(store, tmp_path):
+    record = comparison.write(tmp_path / "a.jsonl", 3)
+    track(store, "add", record, shutil.copy(record, tmp_path / "b.jsonl"))
+    assert gzip.decompress(store.paths()[0].read_bytes()).count(b"\n") == 4
+    other = [comparison.write(tmp_path / f"{factor}.jsonl", 4, factor) for factor in (1, 2)]
+    assert "two records have the same id" in refused(store, "add", *other)
+
+
+def test_another_run_with_the_same_id_is_refused(store, tmp_path):
+    track(store, "add", comparison.write(tmp_path / "a.jsonl", 3))
+    before = store.paths()[0].read_bytes()
+    said = refused(store, "add", comparison.write(tmp_path / "b.jsonl", 3, 1.5))
+    assert "another run with the same id `h0003`" in said
+    assert store.paths()[0].read_bytes() == before
+
+
+def test_members_are_only_appended(store, tmp_path):
+    path = fill(store, tmp_path, [0])
+    for number in (1, 2):
+        before = path.read_bytes()
+        fill(store, tmp_path, [number])
+        assert path.read_bytes().startswith(before)
+    assert len(gzip.decompress(path.read_bytes()).splitlines()) == 12  # as any tool reads it
+
+
+def plain(lines):
+    return [line for line in lines if line["type"] != "comparison"]
+
+
+def without(kind, run):
+    return lambda lines: [x for x in lines if not (x["type"] == kind and x["run"] == run)]
+
+
+def compared(**changes):
+    return lambda lines: [*lines[:-1], {**lines[-1], **changes}]
+
+
+def header_of(run, group, **changes):
+    def change(lines):
+        for line in lines:
+            if line["type"] == "run" and line["run"] == run:
+                line[group].update(changes)
+        return lines
+    return change
+
+
+def lost_sample(lines):
+    del lines[5]
+    return lines
+
+
+def hashless(lines):
+    header_of("b0001", "build", sha256=None)(lines)
+    return header_of("b0001", "unknown", **{"build.sha256": "no /proc"})(lines)
+
+
+@pytest.mark.parametrize("change, complaint", [
+    (plain, "a record without a comparison"),
+    (lambda lines: synthetic.full(impls={"nptl": synthetic.IMPLS["nptl"]}),
+     "a record without a comparison"),
+    (compared(mode="impls"), "a comparison of mode `impls`"),
+    (compared(mode="aa"), "a comparison of mode `aa`"),
+    (compared(base="zz"), "the run of the reference, `zz`, is not in the file"),
+    (compared(pairs=[]), "nothing to add: it holds no pair"),
+    (compared(pairs=[{}]), "malformed (KeyError"),
+    (compared(pairs=None), "malformed (TypeError"),
+    (compared(started="yesterday"), "not an entry of a history: started"),
+    (without("end", "b0001"), "the reference's run is damaged"),
+    (without("end", "h0001"), "the head's run is damaged"),
+    (lost_sample, "the record lost lines"),
+    (header_of("b0001", "environment", cpu={"model": "Other"}), "on different machines"),
+    (hashless, "the hash of the reference build is unknown (no /proc)"),
+])
+def test_what_is_no_history_is_refused(store, tmp_path, change, complaint):
+    good = comparison.write(tmp_path / "good.jsonl", 0)
+    bad = synthetic.write(tmp_path / "bad.jsonl", change(comparison.lines(1)))
+    said = refused(store, "add", good, bad)
+    assert complaint in said and "bad.jsonl" in said
+    assert store.paths() == []  # the good one neither: all or nothing
+
+
+def test_a_run_out_of_budget_is_added_and_marked(store, tmp_path):
+    lines = comparison.lines(1)
+    for line in lines:
+        if line["type"] == "end":
+            line.update(complete=False, reason="the budget was used up")
+        elif line["type"] == "run":
+            line["planned"]["records"] += 8
+    done = track(store, "add", synthetic.write(tmp_path / "a.jsonl", lines))
+    assert "note: " in done.stderr and "partial (the budget was used up" in done.stderr
+    assert "partial: the budget was used up" in track(store, "list").stdout
+
+
+def test_pairs_without_a_ratio_are_noted(store, tmp_path):
+    lines = comparison.lines(1, impls=("green",))
+    for line in lines:
+        if line["type"] == "run" and line["run"] == "h0001":
+            line["benches"]["create.join"]["version"] = 2
+        if line["type"] == "sample" and line["key"] == YIELD and line["run"] == "h0001":
+            line.update(status="failed", reason="no", batches=[], trusted=None)
+    lines[-1]["pairs"].append({**comparison.pair(YIELD, "switch.yield", "green"),
+                               "base_key": JOIN})
+    extra = comparison.lines(2, impls=("green",))
+    path = synthetic.write(tmp_path / "a.jsonl", lines + extra)
+    said = refused(store, "add", path)
+    assert "nothing to add" in said
+    for line in lines:  # one of its pairs is enough
+        if line["type"] == "run":
+            line["benches"]["create.join"]["version"] = 1
+    done = track(store, "add", synthetic.write(tmp_path / "a.jsonl", lines + extra))
+    assert "added run h0001: 1 results" in done.stdout
+    assert "added run h0002: 2 results" in done.stdout
+    assert f"{YIELD}: fewer than 2 rounds in which both were ok" in done.stderr
+    assert f"{YIELD}: compared with another key" in done.stderr
+
+
+def test_another_version_of_a_benchmark_is_noted(tmp_path):
+    lines = comparison.lines(1, impls=("green",))
+    header_of("h0001", "benches", **{"create.join": {**lines[1]["benches"]["create.join"],
+                                                     "version": 2}})(lines)
+    found, notes = history_store.read_record(synthetic.write(tmp_path / "a", lines))
+    assert [entry["bench"] for entry in found] == ["switch.yield"]
+    assert len(notes) == 1 and "version 2 of the benchmark is not comparable" in notes[0]
+
+
+# ---- machines ------------------------------------------------------------------------------------
+
+
+def test_two_machines_have_two_files(store, tmp_path):
+    track(store, "add", comparison.write(tmp_path / "a.jsonl", 0),
+          comparison.write(tmp_path / "b.jsonl", 0, host="other"))
+    assert [path.name.rpartition("-")[0] for path in store.paths()] == ["other", "testhost"]
+    assert len(history_index.rows(store)[0]) == 8
+
+
+@pytest.mark.parametrize("group, name, value, same", [
+    ("kernel", "release", "7.0", True),
+    ("kernel", "cmdline", None, True),
+    ("memory", "thp", "never", True),
+    ("cpu", "microcode", "0x2", True),
+    ("cpu", "model", "Other", False),
+    ("cpu", "count_online", 4, False),
+    ("kernel", "machine", "aarch64", False),
+])
+def test_what_a_machine_is(group, name, value, same):
+    header = synthetic.header()
+    before = history_store.machine_name(header)
+    header["environment"].setdefault(group, {})[name] = value
+    assert (history_store.machine_name(header) == before) == same
+
+
+def test_a_host_cannot_name_a_file_elsewhere(store, tmp_path):
+    fill(store, tmp_path, [0], host="../../x")
+    assert [path.parent for path in store.paths()] == [store.folder]
+
+
+# ---- damage --------------------------------------------------------------------------------------
+
+
+def test_a_torn_last_member_is_reported_and_skipped(store, tmp_path):
+    path = fill(store, tmp_path, [0, 1])
+    whole = path.read_bytes()
+    first = next(at for at, _ in list(history_store._members(whole))[1:])
+    for cut in (first + 1, first + 10, (first + len(whole)) // 2, len(whole) - 1):
+        path.write_bytes(whole[:cut])
+        assert runs_of(store, complaints=1) == ["h0000"]
+    done = track(store, "list")
+    assert f"at byte {first}" in done.stderr and "h0000" in done.stdout
+
+
+def test_after_a_crash_it_goes_on(store, tmp_path):
+    path = fill(store, tmp_path, [0, 1])
+    path.write_bytes(path.read_bytes()[:-20])
+    torn = path.read_bytes()
+    record = [comparison.write(tmp_path / f"{n}.jsonl", n, rounds=2) for n in (1, 2)]
+    done = track(store, "add", *record)
+    assert "warning: " in done.stderr and "added run h0001" in done.stdout
+    assert path.read_bytes().startswith(torn)
+    assert runs_of(store, complaints=1) == ["h0000", "h0001", "h0002"]
+
+
+def test_the_very_first_member_torn(store, tmp_path):
+    path = fill(store, tmp_path, [0])
+    path.write_bytes(path.read_bytes()[:40])
+    assert runs_of(store, complaints=1) == []
+    assert "no results yet" in track(store, "list").stdout
+
+
+def test_a_damaged_member_costs_one_run(store, tmp_path):
+    path = fill(store, tmp_path, [0, 1, 2])
+    data = bytearray(path.read_bytes())
+    second = [at for at, _ in history_store._members(data)][1]
+    for at in range(second + 40, second + 60):
+        data[at] ^= 0x55
+    path.write_bytes(data)
+    assert runs_of(store, complaints=1) == ["h0000", "h0002"]
+
+
+def test_a_full_disk_leaves_no_half_member(store, tmp_path, monkeypatch):
+    path = fill(store, tmp_path, [0])
+    before = path.read_bytes()
+    write = os.write
+
+    def half(handle, data):
+        if len(data) < 100:
+            raise OSError(28, "No space left on device")
+        return write(handle, data[:len(data) // 2])
+
+    monkeypatch.setattr(os, "write", half)
+    with pytest.raises(OSError, match="No space"):
+        fill(store, tmp_path, [1])
+    assert path.read_bytes() == before
+
+
+def foreign_text(path):
+    path.write_text("hello\n")
+
+
+def foreign_record(path):
+    path.write_bytes(gzip.compress(synthetic.text(comparison.lines(0)).encode()))
+
+
+def foreign_number(path):
+    path.write_bytes(gzip.compress(b"7\n"))
+
+
+def newer(path):
+    path.write_bytes(gzip.compress(b'{"history": 2}\n'))
+
+
+@pytest.mark.parametrize("make, complaint", [
+    (foreign_text, "not compressed by gzip"),
+    (foreign_record, "not an entry of a history: `history` is missing"),
+    (foreign_number, "not an entry of a history"),
+    (newer, "version 2 of the history, this reader knows 1"),
+])
+def test_a_foreign_file_is_named(store, tmp_path, make, complaint):
+    fill(store, tmp_path, [0])
+    make(store.folder / "foreign.jsonl.gz")
+    for verb in ("list", "index", "steps", "history"):
+        said = refused(store, verb)
+        assert "foreign.jsonl.gz" in said and complaint in said
+
+
+def test_a_file_of_another_machine_is_refused(store, tmp_path):
+    path = fill(store, tmp_path, [0])
+    shutil.copy(path, store.folder / "mine.jsonl.gz")
+    assert "holds results of another machine" in refused(store, "list")
+
+
+def test_stores_joined_by_cat_count_once(store, tmp_path):
+    path = fill(store, tmp_path, [0, 1])
+    path.write_bytes(path.read_bytes() * 2)
+    assert len(history_index.rows(store)[0]) == 8
+
+
+def test_one_writer_at_a_time(store, tmp_path, monkeypatch):
+    append, held = history_store._append, []
+
+    def asks(path, entries):
+        with open(store.folder / ".lock", "rb") as other:
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(other, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        held.append(path)
+        append(path, entries)
+
+    monkeypatch.setattr(history_store, "_append", asks)
+    fill(store, tmp_path, [0])
+    assert held
+    with open(store.folder / ".lock", "rb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)  # it was let go
+
+
+def test_adds_at_the_same_time(store, tmp_path):
+    adds = [subprocess.Popen([sys.executable, TRACK, "add", "--store", store.folder,
+                              comparison.write(tmp_path / f"{n}.jsonl", n % 3)],
+                             stdout=subprocess.PIPE, text=True) for n in range(6)]
+    said = [one.communicate(timeout=120)[0] for one in adds]
+    assert sum(text.startswith("added") for text in said) == 3
+    assert sum("nothing changed" in text for text in said) == 3
+    assert runs_of(store) == ["h0000", "h0001", "h0002"]
+
+
+# ---- the index -----------------------------------------------------------------------------------
+
+
+def spoil_missing(path):
+    path.unlink()
+
+
+def spoil_text(path):
+    path.write_text("no database")
+
+
+def spoil_page(path):
+    data = bytearray(path.read_bytes())
+    data[4096:] = b"\xa5" * (len(data) - 4096)
+    path.write_bytes(data)
+
+
+def spoil_layout(path):
+    with history_index.sqlite3.connect(path) as index:
+        index.execute("PRAGMA user_version = 77")
+        index.execute("DELETE FROM entries")
+
+
+@pytest.mark.parametrize("spoil", [spoil_missing, spoil_text, spoil_page, spoil_layout])
+def test_the_index_is_made_again(store, tmp_path, spoil):
+    fill(store, tmp_path, [0, 1])
+    wanted = history_index.rows(store)
+    assert len(wanted[0]) == 8
+    spoil(store.index)
+    assert history_index.rows(store) == wanted
+    assert history_index._stored(store) == wanted
+
+
+def test_the_index_answers_without_the_store(store, tmp_path, monkeypatch):
+    fill(store, tmp_path, [0])
+    wanted = history_index.rows(store)
+    monkeypatch.setattr(store, "read", lambda *_: pytest.fail("the index was not used"))
+    assert history_index.rows(store) == wanted
+
+
+def test_a_stale_index_is_made_again(store, tmp_path):
+    fill(store, tmp_path, [0])
+    assert runs_of(store) == ["h0000"]
+    stale = store.index.read_bytes()
+    fill(store, tmp_path, [1])
+    fill(store, tmp_path, [0], host="other")
+    assert len(history_index.rows(store)[0]) == 12
+    store.index.write_bytes(stale)
+    assert len(history_index.rows(store)[0]) == 12
+    store.paths()[0].unlink()
+    assert len(history_index.rows(store)[0]) == 8
+
+
+def test_a_store_of_somebody_else_is_read(store, tmp_path, monkeypatch):
+    fill(store, tmp_path, [0])
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert len(history_index.rows(store)[0]) == 4
+    assert not store.index.exists()
+
+
+def test_index_verb(store, tmp_path):
+    assert "no history to make an index of" in refused(store, "index")
+    fill(store, tmp_path, [0, 1])
+    assert track(store, "index").stdout.endswith("8 results of 2 runs\n")
+
+
+# ---- steps ---------------------------------------------------------------------------------------
+
+
+def step_at(at, size, key=YIELD):
+    return lambda number: {key: size if number >= at else 1.0}
+
+
+def test_a_step_is_reported(store, tmp_path):
+    fill(store, tmp_path, range(20), factor=step_at(12, 1.05), noise=0.003)
+    done = track(store, "steps")
+    assert f"{YIELD}\n    slower by " in done.stdout and "FAIL" not in done.stdout
+    assert "2026-03-12T04:30:00Z  0011feedbe  run h0011" in done.stdout
+    assert "2026-03-13T04:30:00Z  0012feedbe  run h0012" in done.stdout
+    assert "1 steps (1 slower, 0 faster) in 4 series; 0 too short" in done.stdout
+    (step,) = json.loads(track(store, "steps", "--json").stdout)["steps"]
+    assert (step["before"]["run"], step["after"]["run"]) == ("h0011", "h0012")
+    assert step["change"] == pytest.approx(1.05, rel=0.01) and step["slower"] is True
+    assert step["before"]["ratio"]["low"] < 1 < step["before"]["ratio"]["high"]
+    assert step["after"]["ratio"]["low"] < 1.05 < step["after"]["ratio"]["high"]
+    assert step["before"]["runs"] == 12 and step["after"]["runs"] == 8 and step["p"] <= 0.005
+
+
+def test_globs_choose_series(store, tmp_path):
+    fill(store, tmp_path, range(12), factor=step_at(6, 1.2))
+    for bench, impl, count in (("switch.*", "*", 2), ("lock.*,switch.*", "green", 1),
+                               ("*", "nptl", 2), ("zebra", "*", 0)):
+        done = track(store, "steps", "--bench", bench, "--impl", impl, "--json")
+        assert json.loads(done.stdout)["series"] == count
+
+
+@pytest.mark.parametrize("at, size, within, status", [
+    (15, 1.05, 5, 1),   # seen for the first time in the newest run
+    (11, 1.05, 5, 1),   # in the fifth run from the end
+    (10, 1.05, 5, 0),   # in the one before
+    (10, 1.05, 6, 1),
+    (15, 0.95, 5, 0),   # faster
+    (15, 1.0, 5, 0),
+])
+def test_fail_on_step(store, tmp_path, at, size, within, status):
+    fill(store, tmp_path, range(20), factor=step_at(at, size), noise=0.001)
+    done = track(store, "steps", "--fail-on-step", "--within", within, status=status)
+    assert ("FAIL" in done.stdout) == bool(status)
+    track(store, "steps", "--within", within)
+
+
+def test_a_slowdown_that_was_mended_does_not_fail(store, tmp_path):
+    fill(store, tmp_path, range(20), noise=0.001,
+         factor=lambda n: {YIELD: 1.1 if 8 <= n < 15 else 1.0})
+    done = track(store, "steps", "--fail-on-step")
+    assert "2 steps (1 slower, 1 faster)" in done.stdout
+
+
+def test_the_least_effect(store, tmp_path):
+    fill(store, tmp_path, range(20), factor=step_at(10, 1.02), noise=0.001)
+    assert "1 steps" in track(store, "steps").stdout
+    assert "0 steps" in track(store, "steps", "--effect", "0.03").stdout
+
+
+def test_another_reference_splits_the_series(store, tmp_path):
+    """Its ratios are 8% lower, which is no step."""
+    fill(store, tmp_path, range(10))
+    fill(store, tmp_path, range(10, 20), reference="cd" * 32, factor=0.92)
+    done = track(store, "steps")
+    assert "the reference build changed, 4 series split" in done.stdout
+    assert "h0009" in done.stdout and "h0010" in done.stdout and "0 steps" in done.stdout
+    found = json.loads(track(store, "steps", "--json").stdout)
+    assert len(found["splits"]) == 4 and found["splits"][0]["after"] == "h0010"
+    fill(store, tmp_path, range(20, 30), factor=1.1)  # back to the first: its series goes on
+    found = json.loads(track(store, "steps", "--json").stdout)
+    assert {(s["before"]["run"], s["after"]["run"]) for s in found["steps"]} == {("h0009", "h0020")}
+    assert len(found["steps"]) == 4
+
+
+def test_another_version_splits_the_series(store, tmp_path):
+    for number in range(4):
+        lines = comparison.lines(number, rounds=2, impls=("green",))
+        for line in lines:
+            if line["type"] == "run" and number >= 2:
+                line["benches"]["switch.yield"]["version"] = 2
+        store.add(entries_of(lines, tmp_path / "record.jsonl"), pytest.fail)
+    (split,) = json.loads(track(store, "steps", "--json").stdout)["splits"]
+    assert split["reason"] == "the version of the benchmark changed" and split["key"] == YIELD
+
+
+def test_order_is_that_of_time_not_of_adding(store, tmp_path):
+    fill(store, tmp_path, reversed(range(20)), factor=step_at(12, 1.05))
+    (step,) = json.loads(track(store, "steps", "--json").stdout)["steps"]
+    assert step["after"]["run"] == "h0012"
+
+
+def test_a_series_too_short_is_said_to_be(store, tmp_path):
+    fill(store, tmp_path, range(9), factor=step_at(4, 2.0))
+    assert "0 steps (0 slower, 0 faster) in 4 series; 4 too short (fewer than 10" \
+        in track(store, "steps").stdout
+    done = track(store, "steps", "--min-segment", "3", "--alpha", "0.05")
+    assert "1 steps" in done.stdout and "; 0 too short" in done.stdout
+    done = track(store, "steps", "--min-segment", "2", status=2)
+    assert "2 runs cannot tell a step from a spike" in done.stderr
+
+
+def test_nothing_there(store):
+    assert "no results yet" in track(store, "list").stdout
+    assert json.loads(track(store, "list", "--json").stdout) == []
+    assert track(store, "steps").stdout.startswith("0 steps")
+    assert not store.folder.exists()
+
+
+# ---- the page ------------------------------------------------------------------------------------
+
+
+def test_the_page(store, tmp_path):
+    fill(store, tmp_path, range(16), factor=step_at(8, 1.2), noise=0.003, rounds=6)
+    fill(store, tmp_path, range(16, 20), reference="cd" * 32)
+    fill(store, tmp_path, range(3), host="<other>")
+    out = tmp_path / "x" / "page.html"
+    assert track(store, "history", "--out", out).stdout == f"{out}\n"
+    text = out.read_text(encoding="utf-8")
+    page = check_page(text)
+    assert text.count("<svg") == 8 and "<other>" not in text and "-other-" in page.text
+    for wanted in ("Example CPU <9000>", "new reference", "0008feedbe",
+                   "0abcefefef, then 0abccdcdcd", "slower", "20, 2026-03-01 to 2026-03-20"):
+        assert wanted in page.text
+    first = page.text.index(YIELD)
+    assert page.text.index("+20.") > first and page.text.index("after 0007feedbe") > first
+    assert len(text) < 500000
+
+
+def test_an_empty_page_says_so(store, tmp_path):
+    out = tmp_path / "page.html"
+    for _ in range(2):
+        track(store, "history", "--bench", "zebra", "--out", out)
+        assert "There is nothing to show" in check_page(out.read_text()).text
+        fill(store, tmp_path, [0])
+    track(store, "history")
+    text = (store.folder / "history.html").read_text()
+    assert "No step in 4 series; the longest has 1 runs, and 10 are needed" in check_page(text).text
+
+
+def test_the_newest_step_comes_first(store, tmp_path):
+    fill(store, tmp_path, range(30), noise=0.001, factor=lambda n: {
+        YIELD: 1.1 if n >= 10 else 1.0, JOIN: 1.05 if n >= 20 else 1.3 if n >= 10 else 1.0})
+    series = history.series_of(history_index.rows(store)[0])
+    steps = [step for one in series for step in history.steps_of(one)]
+    rows = history_page._step_table(steps, 1).rows
+    assert [(row[0].main, row[1].small) for row in rows] == [
+        (JOIN, "faster"), (JOIN, "slower"), (YIELD, "slower")]
+
+
+# ---- the pinned reference and run ----------------------------------------------------------------
+
+FAKE = """#!{python}
+import json, os, shutil, sys
+# {salt}
+if sys.argv[1:] == ["env", "--json"]:
+    print(json.dumps({{"environment": {{"build": {{"revision": "1234567", "dirty": False}}}}}}))
+elif sys.argv[1] == "compare":
+    with open(os.environ["FAKE_LOG"], "w") as log:
+        json.dump(sys.argv[1:], log)
+    if os.environ.get("FAKE_RECORD"):
+        shutil.copy(os.environ["FAKE_RECORD"], sys.argv[sys.argv.index("--out") + 1])
+    sys.exit(int(os.environ["FAKE_STATUS"]))
+"""
+
+
+@pytest.fixture(name="fake")
+def _fake(tmp_path, monkeypatch):
+    """A driver whose `compare` hands out a record that was made before."""
+    monkeypatch.setenv("FAKE_LOG", str(tmp_path / "log"))
+    monkeypatch.setenv("FAKE_STATUS", "0")
+    monkeypatch.setenv("FAKE_RECORD", str(comparison.write(tmp_path / "made.jsonl", 5)))
+
+    def make(salt):
+        path = tmp_path / salt / "threadlab"
+        path.parent.mkdir()
+        path.write_text(FAKE.format(python=sys.executable, salt=salt))
+        path.chmod(0o755)
+        return path
+
+    return make
+
+
+def test_pin_and_run(store, tmp_path, fake):
+    old, new = fake("old"), fake("new")
+    assert "the reference is now 1234567" in track(store, "pin", old).stdout
+    sha256 = history_store.sha256_of(old)
+    copy = store.folder / "reference" / sha256[:12] / "threadlab"
+    assert copy.read_bytes() == old.read_bytes() and os.access(copy, os.X_OK)
+    old.unlink()
+    done = track(store, "run", "--head", new, "--", "--bench", "switch.*", "--rounds", "4")
+    assert "added run h0005: 4 results" in done.stdout
+    arguments = json.loads((tmp_path / "log").read_text())
+    assert arguments[:3] == ["compare", str(copy), str(new)]
+    assert arguments[-4:] == ["--bench", "switch.*", "--rounds", "4"]
+    kept = pathlib.Path(arguments[arguments.index("--out") + 1])
+    assert threadlab_records.read(kept)[1].comparison and kept.parent.parent == store.folder
+
+
+def test_run_with_another_reference(store, tmp_path, fake):
+    old, new = fake("old"), fake("new")
+    track(store, "run", "--head", new, "--reference", old)
+    assert json.loads((tmp_path / "log").read_text())[1] == str(old)
+
+
+def test_a_regression_is_added_too(store, fake, monkeypatch):
+    monkeypatch.setenv("FAKE_STATUS", "1")
+    track(store, "pin", fake("old"))
+    assert "added run" in track(store, "run", "--head", fake("new")).stdout
+
+
+def test_a_comparison_that_failed_adds_nothing(store, fake, monkeypatch):
+    track(store, "pin", fake("old"))
+    monkeypatch.setenv("FAKE_STATUS", "2")
+    new = fake("new")
+    said = refused(store, "run", "--head", new)
+    assert "`threadlab compare` failed (exit status 2): nothing added" in said
+    monkeypatch.setenv("FAKE_STATUS", "0")
+    monkeypatch.setenv("FAKE_RECORD", "")
+    assert "wrote no record: nothing added" in refused(store, "run", "--head", new)
+    assert store.paths() == [] and len(list((store.folder / "records").iterdir())) == 1
+
+
+def test_no_reference(store, fake, tmp_path):
+    new = fake("new")
+    assert "no reference build is pinned" in refused(store, "run", "--head", new)
+    none = tmp_path / "none"
+    assert "no such build" in refused(store, "run", "--head", new, "--reference", none)
+    assert "no such build" in refused(store, "run", "--head", none, "--reference", new)
+    assert "No such file" in refused(store, "pin", none)
+    plain_file = tmp_path / "plain"
+    plain_file.write_text("#!/bin/sh\necho hello\n")
+    plain_file.chmod(0o755)
+    assert "not a driver of threadlab" in refused(store, "pin", plain_file)
+    assert not (tmp_path / "log").exists()
+
+
+def test_a_reference_that_changed_is_refused(store, tmp_path, fake):
+    old, new = fake("old"), fake("new")
+    track(store, "pin", old)
+    copy = history_store.References(store).current()[0]
+    copy.write_text(copy.read_text() + "# touched\n")
+    assert "no longer the build that was pinned" in refused(store, "run", "--head", new)
+    assert not (tmp_path / "log").exists()
+    track(store, "pin", old)
+    assert history_store.References(store).current()[0].read_bytes() == old.read_bytes()
+
+
+def test_the_last_pin_counts(store, fake):
+    track(store, "pin", fake("old"))
+    new = fake("new")
+    track(store, "pin", new)
+    path, facts = history_store.References(store).current()
+    assert path.read_bytes() == new.read_bytes() and facts["revision"] == "1234567"
+    assert len(list((store.folder / "reference").iterdir())) == 3
