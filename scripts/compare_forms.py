@@ -265,7 +265,7 @@ def text(comparison, columns=80, verbose=False):
 def _text_table(pairs, columns):
     rows = [("verdict", "change", "base", "head", "rounds")]
     rows += [(f"({p['verdict']})" if _ignored(p) else p["verdict"], _brief(p["ratio"]),
-              _value(p, "base_ns"), _value(p, "head_ns"), rounds_text(p)) for p in pairs]
+              value_text(p, "base_ns"), value_text(p, "head_ns"), rounds_text(p)) for p in pairs]
     widths = [max(map(len, column)) for column in zip(*rows)]
     fronts = [" ".join(cell.ljust(width) if at == 0 else cell.rjust(width)
                        for at, (cell, width) in enumerate(zip(row, widths))) for row in rows]

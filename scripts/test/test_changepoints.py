@@ -1,4 +1,4 @@
-"""Change points: the statistic against its definition, and what is found in series with known steps.
+"""Change points: the statistic against its definition; what is found in series of known steps.
 
 All series are seeded, so that each test has one outcome.
 """
