@@ -10,6 +10,7 @@ What it finds is then asked for its size: a change too small to matter is no ste
 """
 
 import dataclasses
+import functools
 
 import numpy as np
 
@@ -34,6 +35,22 @@ def distances(values):
     return np.abs(values[:, None] - values[None, :])
 
 
+@functools.lru_cache(maxsize=256)
+def _weights(n, least):
+    """(taus, kappas, and the factors of the three sums of distances that Q[tau, kappa] is made of).
+
+    With t = tau and s = kappa - tau values on the sides, and sums over ordered pairs, Q is
+    t s / (t + s) * (2 between / (t s) - left / (t (t - 1)) - right / (s (s - 1))).
+    """
+    taus, kappas = np.arange(least, n - least + 1), np.arange(2 * least, n + 1)
+    t, s = taus[:, None].astype(float), kappas[None, :] - taus[:, None].astype(float)
+    allowed = s >= least
+    s = np.where(allowed, s, least)
+    scale = t * s / (t + s)
+    factors = 2 / (t * s) * scale, scale / (t * (t - 1)), scale / (s * (s - 1))
+    return taus, kappas, factors, np.where(allowed, 0, -np.inf)
+
+
 def split_statistics(between, least):
     """(taus, kappas, Q[tau, kappa]): Q compares [0, tau) with [tau, kappa); -inf: not allowed.
 
@@ -43,18 +60,14 @@ def split_statistics(between, least):
     cost O(n^2) together. between: distances, or a stack of such matrices, which gives a stack of Q.
     """
     n = between.shape[-1]
-    prefix = np.zeros((*between.shape[:-2], n + 1, n + 1))
-    prefix[..., 1:, 1:] = between.cumsum(-1).cumsum(-2)
-    taus, kappas = np.arange(least, n - least + 1), np.arange(2 * least, n + 1)
-    left = prefix[..., taus, taus][..., :, None]
-    corner = prefix[..., taus[:, None], kappas[None, :]]
-    whole = prefix[..., kappas, kappas][..., None, :]
-    tau, size = taus[:, None].astype(float), kappas[None, :] - taus[:, None].astype(float)
-    allowed = size >= least
-    size = np.where(allowed, size, least)
-    energy = (2 * (corner - left) / (tau * size) - left / (tau * (tau - 1))
-              - (whole - 2 * corner + left) / (size * (size - 1)))
-    return taus, kappas, np.where(allowed, tau * size / (tau + size) * energy, -np.inf)
+    taus, kappas, (across, left, right), forbidden = _weights(n, least)
+    prefix = between.cumsum(-1).cumsum(-2)  # [i, j]: of the first i + 1 with the first j + 1
+    first = prefix[..., taus - 1, taus - 1][..., :, None]
+    whole = prefix[..., kappas - 1, kappas - 1][..., None, :]
+    # The sum over both sides is first + right + 2 * between, and this is first + between.
+    corner = prefix[..., least - 1:n - least, 2 * least - 1:]
+    return taus, kappas, ((across + 2 * right) * corner - (across + left + right) * first
+                          - right * whole + forbidden)
 
 
 def best_split(between, least):

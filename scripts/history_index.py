@@ -12,6 +12,8 @@ import sqlite3
 import statistics
 import tempfile
 
+import history_store
+
 LAYOUT = 1  # raised when the columns change
 
 COLUMNS = (
@@ -55,7 +57,11 @@ def _build(store):
     marks = ", ".join("?" for _ in COLUMNS)
     for path in store.paths():
         entries = store.read(path, complaints.append)
-        index.executemany(f"INSERT INTO entries VALUES ({marks})", map(_row, entries))
+        try:
+            index.executemany(f"INSERT INTO entries VALUES ({marks})", map(_row, entries))
+        except (KeyError, TypeError, ValueError, sqlite3.Error) as error:
+            raise history_store.HistoryError(f"{path}: holds a malformed entry "
+                                             f"({type(error).__name__}: {error})") from None
     index.executemany("INSERT INTO complaints VALUES (?)", [(text,) for text in complaints])
     index.commit()
     return index

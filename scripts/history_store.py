@@ -14,6 +14,7 @@ This is the one reader of what it writes.
 
 import contextlib
 import fcntl
+import functools
 import gzip
 import hashlib
 import json
@@ -30,6 +31,7 @@ import threadlab_records
 VERSION = 1
 SCHEMA_PATH = threadlab_records.SCHEMA_PATH.with_name("history-1.schema.json")
 SUFFIX = ".jsonl.gz"
+PIECE = 1 << 16
 _MEMBER = b"\x1f\x8b\x08"  # a gzip header, with the only method there is
 
 # What a machine is, besides its name: facts that neither kernel nor boot nor cpuset change.
@@ -156,15 +158,14 @@ def read_record(path):
 
 # ---- entries on disk -----------------------------------------------------------------------------
 
-_schema = None
+@functools.cache
+def _schema():
+    document = json.loads(SCHEMA_PATH.read_text(encoding="utf-8"))
+    return threadlab_records.Schema(document)
 
 
 def _check(entry, where):
-    global _schema
-    if _schema is None:
-        text = SCHEMA_PATH.read_text(encoding="utf-8")
-        _schema = threadlab_records.Schema(json.loads(text))
-    wrong = _schema.error(entry)
+    wrong = _schema().error(entry)
     if wrong is None and not len(entry["rounds"]) == len(entry["base_ns"]) \
             == len(entry["head_ns"]) == entry["n"]:
         wrong = "rounds, base_ns and head_ns differ in length"
@@ -172,23 +173,54 @@ def _check(entry, where):
         raise HistoryError(f"{where}: not an entry of a history: {wrong}")
 
 
+def _decode(line, where, first):
+    """An entry. Of each member the first is checked, which tells whether it is one of ours: all
+    were checked before they were written, a member has a checksum, and it takes ten times as long.
+    """
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):
+        raise HistoryError(f"{where}: not an entry of a history: not JSON") from None
+    version = entry.get("history") if isinstance(entry, dict) else None
+    if isinstance(version, int) and version > VERSION:
+        raise HistoryError(f"{where}: version {version} of the history, this reader knows "
+                           f"{VERSION}: use a newer threadlab")
+    if first:
+        _check(entry, where)
+    elif not isinstance(entry, dict) or not all(isinstance(entry.get(name), str)
+                                                for name in ("machine", "run", "key")):
+        raise HistoryError(f"{where}: not an entry of a history")
+    return entry
+
+
+def _member(data, at):
+    """(the bytes of the gzip member that begins at `at`, where it ends), or None if it is damaged.
+
+    In pieces: zlib copies what it was given and did not use, which for the whole rest of the file
+    would be quadratic.
+    """
+    stream, found = zlib.decompressobj(wbits=31), []
+    while at < len(data) and not stream.eof:
+        piece = data[at:at + PIECE]
+        try:
+            found.append(stream.decompress(piece))
+        except zlib.error:
+            return None
+        at += len(piece) - len(stream.unused_data)
+    return (b"".join(found), at) if stream.eof else None
+
+
 def _members(data):
     """Yields (offset, bytes), or (offset, None) for what is cut off or damaged."""
     at = 0
     while at < len(data):
-        stream = zlib.decompressobj(wbits=31)
-        try:
-            member = stream.decompress(data[at:])
-            whole = stream.eof
-        except zlib.error:
-            whole = False
-        if whole:
-            yield at, member
-            at = len(data) - len(stream.unused_data)
+        found = _member(data, at)
+        yield at, found and found[0]
+        if found:
+            at = found[1]
         else:
-            yield at, None
-            at = data.find(_MEMBER, at + 1)
             # A header by chance, within the compressed bytes, is damaged in turn and passed over.
+            at = data.find(_MEMBER, at + 1)
             at = len(data) if at < 0 else at
 
 
@@ -229,7 +261,8 @@ class Store:
                 damaged.append(at)
                 continue
             for number, line in enumerate(member.splitlines(), 1):
-                entry = self._entry(line, f"{path}: line {number} of the member at byte {at}")
+                where = f"{path}: line {number} of the member at byte {at}"
+                entry = _decode(line, where, number == 1)
                 if entry["machine"] != path.name.removesuffix(SUFFIX):
                     raise HistoryError(f"{path}: holds results of another machine, "
                                        f"{entry['machine']}: each has a file of its own")
@@ -241,18 +274,6 @@ class Store:
             complain(f"{path}: a run was cut off or is damaged, at byte {damaged[0]}; left out: "
                      "add its record again")
         return found
-
-    def _entry(self, line, where):
-        try:
-            entry = json.loads(line)
-        except (ValueError, RecursionError):
-            raise HistoryError(f"{where}: not an entry of a history: not JSON") from None
-        version = entry.get("history") if isinstance(entry, dict) else None
-        if isinstance(version, int) and version > VERSION:
-            raise HistoryError(f"{where}: version {version} of the history, this reader knows "
-                               f"{VERSION}: use a newer threadlab")
-        _check(entry, where)
-        return entry
 
     def add(self, entries, complain):
         """Adds what is not there. Returns ({run: entries added}, [runs that were there])."""

@@ -353,7 +353,20 @@ def newer(path):
     path.write_bytes(gzip.compress(b'{"history": 2}\n'))
 
 
+def mixed(path, line=b'{"machine":"foreign","run":[],"key":1}'):
+    (entry, *_) = gzip.decompress(next(path.parent.glob("testhost*.gz")).read_bytes()).splitlines()
+    entry = entry.replace(b'"machine":"' + json.loads(entry)["machine"].encode(),
+                          b'"machine":"foreign')
+    path.write_bytes(gzip.compress(entry + b"\n" + line + b"\n"))
+
+
+def hollow(path):
+    mixed(path, b'{"machine":"foreign","run":"r","key":"k"}')
+
+
 @pytest.mark.parametrize("make, complaint", [
+    (mixed, "not an entry of a history"),
+    (hollow, "holds a malformed entry (KeyError"),
     (foreign_text, "not compressed by gzip"),
     (foreign_record, "not an entry of a history: `history` is missing"),
     (foreign_number, "not an entry of a history"),
