@@ -147,7 +147,7 @@ def series_of(rows, bench=None, impl=None):
             part.rows.append(row)
             part.at.append(at)
         found.append(Series(machine, key, group[0].bench, group[0].impl, list(parts.values())))
-    return sorted(found, key=lambda s: (s.machine, s.bench, summary.natural(s.key)))
+    return sorted(found, key=lambda s: (s.machine, summary.natural(s.key)))
 
 
 def level(rows):

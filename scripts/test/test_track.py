@@ -643,8 +643,11 @@ if sys.argv[1:] == ["env", "--json"]:
 elif sys.argv[1] == "compare":
     with open(os.environ["FAKE_LOG"], "w") as log:
         json.dump(sys.argv[1:], log)
-    if os.environ.get("FAKE_RECORD"):
-        shutil.copy(os.environ["FAKE_RECORD"], sys.argv[sys.argv.index("--out") + 1])
+    out = sys.argv[sys.argv.index("--out") + 1]
+    if os.path.exists(out):
+        sys.exit(2)
+    if os.environ["FAKE_RECORD"]:
+        shutil.copy(os.environ["FAKE_RECORD"], out)
     sys.exit(int(os.environ["FAKE_STATUS"]))
 """
 
@@ -694,16 +697,33 @@ def test_a_regression_is_added_too(store, fake, monkeypatch):
     assert "added run" in track(store, "run", "--head", fake("new")).stdout
 
 
-def test_a_comparison_that_failed_adds_nothing(store, fake, monkeypatch):
+def test_a_comparison_that_failed_adds_nothing(store, tmp_path, fake, monkeypatch):
     track(store, "pin", fake("old"))
-    monkeypatch.setenv("FAKE_STATUS", "2")
+    monkeypatch.setenv("FAKE_STATUS", "3")
     new = fake("new")
     said = refused(store, "run", "--head", new)
-    assert "`threadlab compare` failed (exit status 2): nothing added" in said
-    monkeypatch.setenv("FAKE_STATUS", "0")
+    assert "`threadlab compare` failed (exit status 3): nothing added; what it wrote is in" in said
     monkeypatch.setenv("FAKE_RECORD", "")
-    assert "wrote no record: nothing added" in refused(store, "run", "--head", new)
-    assert store.paths() == [] and len(list((store.folder / "records").iterdir())) == 1
+    monkeypatch.setenv("FAKE_STATUS", "2")
+    assert refused(store, "run", "--head", new).endswith("(exit status 2): nothing added\n")
+    cut = synthetic.write(tmp_path / "cut", comparison.lines()[:9])
+    monkeypatch.setenv("FAKE_RECORD", str(cut))
+    assert "a record without a comparison" in refused(store, "run", "--head", new)
+    assert store.paths() == []
+
+
+def test_a_pair_that_could_not_be_measured_costs_no_other(store, fake, monkeypatch):
+    track(store, "pin", fake("old"))
+    monkeypatch.setenv("FAKE_STATUS", "2")
+    done = track(store, "run", "--head", fake("new"), status=2)
+    assert "added run h0005: 4 results" in done.stdout and "exit status 2" in done.stderr
+
+
+def test_the_same_code_is_nothing_to_compare(store, fake, monkeypatch):
+    track(store, "pin", fake("old"))
+    monkeypatch.setenv("FAKE_RECORD", "")
+    assert track(store, "run", "--head", fake("new")).stdout.startswith("nothing added: ")
+    assert store.paths() == []
 
 
 def test_no_reference(store, fake, tmp_path):
