@@ -150,9 +150,9 @@ def _forest_row(axes, at, pair, half):
 def _arrow(axes, x, y, colour, said):
     right = x > 0
     axes.plot([x], [y], marker=">" if right else "<", color=colour, markersize=6, clip_on=False)
-    axes.annotate(said, (x, y), xytext=(-7 if right else 7, 0), textcoords="offset points",
-                  ha="right" if right else "left", va="center", fontsize=8,
-                  bbox={"facecolor": "none", "edgecolor": "none"})
+    # Below the line, which may be that of an interval.
+    axes.annotate(said, (x, y), xytext=(-7 if right else 7, -6), textcoords="offset points",
+                  ha="right" if right else "left", va="center", fontsize=8)
 
 
 # ---- one pair ------------------------------------------------------------------------------------

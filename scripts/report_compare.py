@@ -127,7 +127,7 @@ def _row(pair):
         DASH if ratio is None else f"{ratio['value']:.4g}",
         quantity(pair["base_ns"], pair["unit"]), quantity(pair["head_ns"], pair["unit"]),
         f"{rounds['screen']} + {rounds['confirm']}",
-        Sub(_p(pair["p"]["confirm"]), f"screening {_p(pair['p']['screen'])}"),
+        Sub(_p(pair["p"]["confirm"]), _p(pair["p"]["screen"])),
         percent(pair["trusted"]), _layout_words(pair["layout"]),
     ]
 
@@ -140,10 +140,11 @@ def _all_pairs(content):
     charts = plots_compare.forest(content.pairs, content.level)
     blocks.append(Charts([(f"forest-{at}", chart) for at, chart in enumerate(charts, 1)]))
     blocks.append(Table(
-        ["verdict", "pair", "change", "head / base", "base", "head", "rounds", "adjusted p",
-         "trusted", "layout"], [_row(p) for p in content.pairs], left=2,
+        ["verdict", "pair", "change", "head / base", "base", "head", "rounds", "p", "trusted",
+         "layout"], [_row(p) for p in content.pairs], left=2,
         caption=f"Worst first. Below the change its {100 * content.level:g}% interval; base and "
-                "head: medians over the processes; rounds: screening + confirmation; trusted: "
+                "head: medians over the processes; rounds: screening + confirmation; p: of "
+                "the confirmation, adjusted for all candidates, and below it of screening; trusted: "
                 "share of the samples that passed their self-checks; layout: whether a regression "
                 "moves with the place of the code in memory."))
     return blocks
