@@ -152,7 +152,7 @@ def _arrow(axes, x, y, colour, said):
     axes.plot([x], [y], marker=">" if right else "<", color=colour, markersize=6, clip_on=False)
     # Below the line, which may be that of an interval.
     axes.annotate(said, (x, y), xytext=(-7 if right else 7, -6), textcoords="offset points",
-                  ha="right" if right else "left", va="center", fontsize=8)
+                  ha="right" if right else "left", va="center", fontsize=7)
 
 
 # ---- one pair ------------------------------------------------------------------------------------

@@ -68,9 +68,10 @@ def _head(content):
     warnings = dict.fromkeys(w for run in runs.values() for w in run.warnings)
     blocks += [Text(warning, "warning") for warning in warnings]
     blocks.append(Text(f"{compare_forms.totals(c)}. Exit status {compare_forms.exit_meaning(c)}."))
-    for verdict, words in (("slower", "Slower, confirmed"), ("failed", "Failed: no verdict on speed"),
-                           ("inconclusive", "Inconclusive: neither a change nor its absence could "
-                                            "be shown"), ("faster", "Faster, confirmed")):
+    for verdict, words in (
+            ("slower", "Slower, confirmed"), ("failed", "Failed: no verdict on speed"),
+            ("inconclusive", "Inconclusive: neither a change nor its absence could be shown"),
+            ("faster", "Faster, confirmed")):
         found = [p for p in content.pairs if p["verdict"] == verdict]
         if found:
             more = len(found) - LISTED
@@ -135,8 +136,8 @@ def _row(pair):
 def _all_pairs(content):
     blocks = [Heading(2, "All pairs", "pairs")]
     if not content.pairs:
-        return [*blocks, Text("No pair was compared: the two sides have no cell in common that both "
-                              "can run.")]
+        return [*blocks, Text("No pair was compared: the two sides have no cell in common that "
+                              "both can run.")]
     charts = plots_compare.forest(content.pairs, content.level)
     blocks.append(Charts([(f"forest-{at}", chart) for at, chart in enumerate(charts, 1)]))
     blocks.append(Table(
@@ -144,8 +145,8 @@ def _all_pairs(content):
          "layout"], [_row(p) for p in content.pairs], left=2,
         caption=f"Worst first. Below the change its {100 * content.level:g}% interval; base and "
                 "head: medians over the processes; rounds: screening + confirmation; p: of "
-                "the confirmation, adjusted for all candidates, and below it of screening; trusted: "
-                "share of the samples that passed their self-checks; layout: whether a regression "
+                "the confirmation, adjusted for all candidates, and below it of screening; "
+                "trusted: share of the samples that passed their self-checks; layout: whether a regression "
                 "moves with the place of the code in memory."))
     return blocks
 
@@ -277,7 +278,8 @@ def _builds(content):
     names = list(dict.fromkeys([*ours, *theirs]))
     differing = [n for n in names if ours.get(n) != theirs.get(n)]
     if differing:
-        blocks += [Text(f"{len(differing)} facts of the machine differ between the two runs.",
+        blocks += [Text(f"Of the machine's facts {len(differing)} "
+                        f"{'differs' if len(differing) == 1 else 'differ'} between the two runs.",
                         "warning"),
                    Table(["fact", "base", "head"],
                          [[n, ours.get(n, "not recorded"), theirs.get(n, "not recorded")]
@@ -313,8 +315,8 @@ def _how(content, record, href):
             "A round measures base and head one right after the other, in random order, each in a "
             "fresh process; its value is the smallest time of one op of its batches. A ratio is "
             "head / base of one round: beyond 1 is slower.",
-            f"The change is the Hodges-Lehmann estimate over the rounds, with its {level} interval. "
-            "A change smaller than delta counts as none.",
+            f"The change is the Hodges-Lehmann estimate over the rounds, with its {level} "
+            "interval. A change smaller than delta counts as none.",
             "Screening looks at every pair; candidates are measured again, and only these fresh "
             "rounds decide. p is corrected for the number of candidates (Holm) and of looks"
             + (f": the chance of any false claim is at most {100 * s['alpha']:g}%."

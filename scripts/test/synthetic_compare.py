@@ -1,7 +1,7 @@
 """Makes records of comparisons that no machine has measured, for the tests. Same seed, same record.
 
-Samples have log-normal noise around a true ratio; verdicts follow from that ratio and the interval, in
-a simple way: what decides them in earnest is tested with comparison.py.
+Samples have log-normal noise around a true ratio; verdicts follow from that ratio and the interval,
+in a simple way: what decides them in earnest is tested with comparison.py.
 """
 
 import math

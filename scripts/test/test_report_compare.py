@@ -1,4 +1,4 @@
-"""The report of a comparison: what it shows, that it is well-formed, and that none makes it fail."""
+"""The report of a comparison: what it shows, that it is well-formed, that none makes it fail."""
 
 import math
 import os
@@ -8,7 +8,7 @@ import comparisons
 import pytest
 import synthetic
 import synthetic_compare
-from test_report import as_run, check_page, command
+from test_report import check_page, command
 
 import plots_compare
 import report_compare
@@ -62,7 +62,7 @@ def test_one_report_for_both_runs_and_the_same_each_time(tmp_path):
     assert os.listdir(tmp_path / "testhost") == ["r2"]
     files = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     page = check_page(files[folder / "report.html"].decode())
-    assert "2 of" not in page.text.splitlines()[0] and "my-branch against main" in page.text
+    assert "my-branch against main" in page.text
     pictures = re.findall(r"\(plots/(.*?)\)", files[folder / "report.md"].decode())
     assert sorted(pictures) == sorted(os.listdir(folder / "plots"))
     assert "forest-1.png" in pictures and "pair-001-rounds.png" in pictures
@@ -102,7 +102,7 @@ def test_a_fact_that_differs_stands_next_to_the_other_and_what_is_the_same_once(
     lines = typical()
     lines[1]["environment"]["kernel"]["release"] = "6.19.0"
     text = check_page(render(lines, tmp_path / "c")[0]).text
-    assert "1 facts of the machine differ" in text or "1 fact of the machine differ" in text
+    assert "Of the machine's facts 1 differs" in text
     assert "6.18.0" in text and "6.19.0" in text and "fedc987" in text
     assert text.count("memory.total_bytes") == 1
     same = check_page(render(typical(), tmp_path / "d")[0]).text
