@@ -146,8 +146,8 @@ def _all_pairs(content):
         caption=f"Worst first. Below the change its {100 * content.level:g}% interval; base and "
                 "head: medians over the processes; rounds: screening + confirmation; p: of "
                 "the confirmation, adjusted for all candidates, and below it of screening; "
-                "trusted: share of the samples that passed their self-checks; layout: whether a regression "
-                "moves with the place of the code in memory."))
+                "trusted: share of the samples that passed their self-checks; layout: whether a "
+                "regression moves with the place of the code in memory."))
     return blocks
 
 
