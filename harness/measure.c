@@ -92,8 +92,10 @@ static void begin(const struct cell_spec *spec, int round, struct measured *out)
 {
     memset(out, 0, sizeof *out);
     out->value = NAN;
-    out->sample = (struct record_sample){
-        .spec = spec, .round = round, .outcome = &out->outcome, .count_reason = "the cell was not run"};
+    out->sample = (struct record_sample){.spec = spec,
+                                         .round = round,
+                                         .outcome = &out->outcome,
+                                         .count_reason = "the cell was not run"};
 }
 
 void measure_refused(const struct cell_spec *spec, int round, struct measured *out)

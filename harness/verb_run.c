@@ -29,7 +29,7 @@
 #include <unistd.h>
 
 #define NS_PER_S UINT64_C(1000000000)
-#define TARGET_MIN_NS UINT64_C(5000000) /* 5 ms: 8 batches of 0.4 ms and more */
+#define TARGET_MIN_NS UINT64_C(5000000)      /* 5 ms: 8 batches of 0.4 ms and more */
 #define OVERHEAD_GUESS_NS UINT64_C(20000000) /* of the first process; measured from then on */
 
 /* Timed windows of one process, at the most. */
@@ -46,8 +46,8 @@ struct session {
     struct measure measure;
     struct env env;
     struct check_gate gate;
-    bool checked; /* gate has its verdicts */
-    int stopped;  /* signal that came while checking */
+    bool checked;         /* gate has its verdicts */
+    int stopped;          /* signal that came while checking */
     uint64_t started_ns;  /* monotonic */
     uint64_t timed_ns;    /* sum of the timed windows */
     uint64_t overhead_ns; /* sum of the rest, over `measured` processes */

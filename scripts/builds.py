@@ -1,5 +1,5 @@
-"""What `compare BASE HEAD` compares: a driver's binary, a plugin, a folder with the sources, or a git
-revision, which is built in a worktree of its own."""
+"""What `compare BASE HEAD` compares: a driver's binary, a plugin, a folder with the sources, or a
+git revision, which is built in a worktree of its own."""
 
 import dataclasses
 import hashlib
@@ -31,7 +31,8 @@ class Build:
         return [str(self.binary)] + [f"--plugin={plugin}" for plugin in self.plugins]
 
     def identity(self):
-        """Hash of the code and data of all of it, leaving out what only says where it comes from."""
+        """Hash of the code and data of all of it, leaving out what only says where it comes
+        from."""
         return tuple(code_hash(path) for path in (self.binary, *self.plugins))
 
     def padded(self):
@@ -124,8 +125,8 @@ def resolve(text, driver, say):
         return Build(text, driver, plugins=(path.resolve(),))
     if path.is_file():
         if not os.access(path, os.X_OK):
-            raise BuildError(f"{text}: not executable: expected a threadlab driver, a plugin (.so), "
-                             "a folder or a git revision")
+            raise BuildError(f"{text}: not executable: expected a driver, a plugin (.so), a "
+                             "folder or a git revision")
         path = path.resolve()
         return Build(text, path, sources=checkout_of(path))
     if path.is_dir():

@@ -33,9 +33,11 @@ LISTED = 5  # findings of one kind that a terminal gets in full
 
 
 def change(ratio):
-    """1.031 as +3.1%; from ten times on, where per cent reads badly, as x12.3."""
+    """1.031 as +3.1%; from ten times on, where per cent reads badly, as x12.3 or 1/12.3."""
     if ratio >= 10:
         return f"x{significant(ratio)}"
+    if 0 < ratio <= 0.1:
+        return f"1/{significant(1 / ratio)}"
     value = 100 * (ratio - 1)
     text = f"{value:+.{1 if abs(value) < 99.95 else 0}f}%"
     return "0.0%" if text in ("+0.0%", "-0.0%") else text

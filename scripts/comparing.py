@@ -19,7 +19,7 @@ import summary
 UNITS = 12  # a process times 4 batches of n and 4 of 2n (harness/run.c)
 SERVE_ROUNDS = 1000  # more than any comparison makes
 TWIN_ROUNDS = 500  # base once more, in round r of a pair, is round TWIN_ROUNDS + r of base's run
-TWIN_EVERY = 2  # screening rounds: so 8 A/A ratios a pair for 16 rounds, at a quarter more processes
+TWIN_EVERY = 2  # screening rounds: 8 A/A ratios a pair for 16 rounds, a quarter more processes
 LAYOUT_ROUNDS = 24
 BAD_SHARE = 0.25  # of a pair's rounds without a value: then something is wrong with it
 
@@ -251,14 +251,15 @@ def check_layout(session, procedure, base_build, head_build, measured, serve):
     head_build, which must not have changed since. serve: Build -> Server, which is closed here. A
     regression that moves with the layout becomes inconclusive.
     """
-    owed = [(i, p) for i, p in zip(session.items, procedure.pairs) if p.verdict == comparison.SLOWER]
+    owed = [(i, p) for i, p in zip(session.items, procedure.pairs)
+            if p.verdict == comparison.SLOWER]
     testable = []
     for item, pair in owed:
         spent = item.user_ns + item.system_ns
         if spent and item.system_ns > item.user_ns:
             item.layout = no_layout(
-                f"{100 * item.system_ns / spent:.0f}% of its time is the kernel's, which no padding "
-                "of ours moves")
+                f"{100 * item.system_ns / spent:.0f}% of its time is the kernel's, which no "
+                "padding of ours moves")
         else:
             testable.append((item, pair))
     if not testable:
@@ -293,8 +294,8 @@ def check_layout(session, procedure, base_build, head_build, measured, serve):
 
 
 def noise_json(noise):
-    """Shares of the time of the PUs used (PSI: of the wall time) over all samples; null where nothing
-    was known. noise: (noise object of a sample, number of its PUs)."""
+    """Shares of the time of the PUs used (PSI: of the wall time) over all samples; null where
+    nothing was known. noise: (noise object of a sample, number of its PUs)."""
     def share(name, unit_ns, by_pu):
         known = [(n[name] * unit_ns, n["wall_ns"] * (pus if by_pu else 1)) for n, pus in noise
                  if n.get(name) is not None and n.get("wall_ns")]
@@ -340,7 +341,8 @@ def line(session, procedure, limits, mode, names, missing, started):
         "base_name": names[0], "head_name": names[1], "seed": session.options.seed,
         "started": started, "wall_ns": int(session.elapsed() * 1e9),
         "budget_ns": int(session.options.budget * 1e9),
-        "settings": {**dataclasses.asdict(procedure.settings), "target_ns": session.options.target_ns},
+        "settings": {**dataclasses.asdict(procedure.settings),
+                     "target_ns": session.options.target_ns},
         "pairs": pairs,
         "aa": comparison.self_agreement([i.twins for i in session.items],
                                         [p.delta for p in procedure.pairs]),

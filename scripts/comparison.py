@@ -6,14 +6,14 @@ whatever the machine did meanwhile: so Wilcoxon's signed rank test keeps its lev
 noisy neighbour.
 
 Screening measures every pair; after screen_rounds a pair is plainly the same, or a candidate (p <
-screen_p and the interval reaches beyond delta), or undecided. Confirmation takes fresh rounds of the
-candidates only; what screening saw is not used again, so that choosing the candidates by it costs
-nothing. At each look the candidates are tested for a change beyond delta, corrected for their number
-(Holm 1979, "A Simple Sequentially Rejective Multiple Test Procedure") and for the number of looks
-(Bonferroni). Then the undecided ones are screened on, up to screen_most rounds, and what becomes a
-candidate there is confirmed in the same way as a second family, with its own share of alpha. The chance
-that a comparison of equal builds claims any change at all is so at most alpha, and in practice far
-below: a change must exceed delta.
+screen_p and the interval reaches beyond delta), or undecided. Confirmation takes fresh rounds of
+the candidates only; what screening saw is not used again, so that choosing the candidates by it
+costs nothing. At each look the candidates are tested for a change beyond delta, corrected for their
+number (Holm 1979, "A Simple Sequentially Rejective Multiple Test Procedure") and for the number of
+looks (Bonferroni). Then the undecided ones are screened on, up to screen_most rounds, and what
+becomes a candidate there is confirmed in the same way as a second family, with its own share of
+alpha. The chance that a comparison of equal builds claims any change at all is so at most alpha,
+and in practice far below: a change must exceed delta.
 
 Stopping early because a pair is the same, or because time is up, makes no claim and costs no level.
 """
@@ -79,8 +79,8 @@ def holm(ps):
 
 
 class Pair:
-    """One benchmark in two builds. Invariants: `family` is None until it is a candidate; `confirm` is
-    empty until its family is being confirmed."""
+    """One benchmark in two builds. Invariants: `family` is None until it is a candidate; `confirm`
+    is empty until its family is being confirmed."""
 
     def __init__(self, delta, equivalence):
         self.delta, self.equivalence = delta, equivalence
@@ -230,10 +230,10 @@ def percent_change(log_ratio):
 def self_agreement(series, deltas):
     """What the machine shows where there is nothing to see: {pairs, claims, half_width}, or None.
 
-    series: for each pair the values ln(base / base) of two fresh processes, measured as base and head
-    are. `pairs` had enough for an interval; `claims` counts 95% intervals wholly beyond delta (where
-    noise exceeds delta one in 20 is to be expected: that is why a claim has to be confirmed).
-    """
+    series: for each pair the values ln(base / base) of two fresh processes, measured as base and
+    head are. `pairs` had enough for an interval; `claims` counts 95% intervals wholly beyond delta
+    (where noise exceeds delta one in 20 is to be expected: that is why a claim has to be
+    confirmed). """
     claims, widths = 0, []
     for values, delta in zip(series, deltas):
         found = summary.hodges_lehmann(values) if values else None

@@ -16,9 +16,9 @@ class ServeError(Exception):
 class Server:
     """One build that measures on request. Use as a context manager.
 
-    name: for messages. argv: the driver with --plugin options; options: of serve, so that two builds
-    make the same plan. write: called with each raw line of the record that comes in (header, samples,
-    end), bytes with newline; None where they are not kept.
+    name: for messages. argv: the driver with --plugin options; options: of serve, so that two
+    builds make the same plan. write: called with each raw line of the record that comes in (header,
+    samples, end), bytes with newline; None where they are not kept.
     """
 
     def __init__(self, name, argv, options, write=None):

@@ -1,5 +1,5 @@
-"""`threadlab serve`, protocol 1, and `threadlab compare` with the real driver: what does not depend on
-how fast anything is."""
+"""`threadlab serve`, protocol 1, and `threadlab compare` with the real driver: what does not depend
+on how fast anything is."""
 
 import json
 import os
@@ -80,7 +80,7 @@ def test_a_refused_cell_is_unsupported():
 
 
 def test_plugins_are_measured():
-    done, lines = serve(argv=("--plugin", str(EXAMPLE), "--bench", "example.*", "--preset", "quick"))
+    done, lines = serve(argv=("--plugin", str(EXAMPLE), "--bench", "example.*"))
     assert done.returncode == 0 and lines[1]["cells"]
 
 

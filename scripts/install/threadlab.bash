@@ -40,7 +40,9 @@ _threadlab()
     done
 
     case $option in
-    --impl | --impl-a | --impl-b) _threadlab_list "$current" "$(_threadlab_names "$program" impls)" ;;
+    --impl | --impl-a | --impl-b)
+        _threadlab_list "$current" "$(_threadlab_names "$program" impls)"
+        ;;
     --bench) _threadlab_list "$current" "$(_threadlab_names "$program" benches)" ;;
     --place)
         mapfile -t COMPREPLY < <(compgen -W "same-pu smt shared-l2 shared-l3 cross-l3 cross-numa
@@ -50,7 +52,8 @@ _threadlab()
     --preset) mapfile -t COMPREPLY < <(compgen -W 'quick standard full' -- "$current") ;;
     --mutant) mapfile -t COMPREPLY < <(compgen -W "$(_threadlab_names "$program" mutants)" \
         -- "$current") ;;
-    --out | --resume | --plugin | --topology | --junit | --expect | --markdown | --gitlab | --thresholds)
+    --out | --resume | --plugin | --topology | --junit | --expect | --markdown | --gitlab | \
+        --thresholds)
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         compopt -o filenames 2>/dev/null
         ;;

@@ -1,5 +1,5 @@
-"""A driver that speaks protocol 1 of `threadlab serve` and measures nothing: its times are drawn from
-a seed. Written to a file of its own by make()."""
+"""A driver that speaks protocol 1 of `threadlab serve` and measures nothing: its times are drawn
+from a seed. Written to a file of its own by make()."""
 
 import hashlib
 import json
@@ -39,7 +39,8 @@ def serve(config, argv):
         sys.exit("threadlab: no verb")
     run = config["run"]
     cells = {key_of(c): c for c in config["cells"]}
-    header = synthetic.header(run, rounds=1000, benches=sorted({c["bench"] for c in cells.values()}))
+    benches = sorted({c["bench"] for c in cells.values()})
+    header = synthetic.header(run, rounds=1000, benches=benches)
     for c in cells.values():
         header["benches"][c["bench"]]["version"] = c.get("version", 1)
     say(header)

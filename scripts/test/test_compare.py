@@ -1,4 +1,5 @@
-"""scripts/compare from end to end, with drivers that draw their times from a seed (fake_serve.py)."""
+"""scripts/compare from end to end, with drivers that draw their times from a seed
+(fake_serve.py)."""
 
 import json
 import os

@@ -1,4 +1,5 @@
-"""The procedure of a comparison: its statistics against scipy and by simulation with fixed seeds."""
+"""The procedure of a comparison: its statistics against scipy and by simulation with fixed
+seeds."""
 
 import math
 import random
@@ -34,7 +35,8 @@ def test_rank_test_is_scipys(values):
 def test_rank_test_moves_with_its_shift_and_turns_with_the_sign(values, shift):
     moved = [v + shift for v in values]
     # In floating point a tie may come or go with the shift; then the method differs a little.
-    assert comparison.rank_test(moved, shift) == pytest.approx(comparison.rank_test(values), abs=0.08)
+    assert comparison.rank_test(moved, shift) == pytest.approx(comparison.rank_test(values),
+                                                               abs=0.08)
     assert comparison.rank_test([-v for v in values], 0, "less") == pytest.approx(
         comparison.rank_test(values, 0, "greater"))
 
@@ -134,7 +136,7 @@ def test_whenever_time_is_up_every_pair_gets_a_verdict(rounds):
     for pair in procedure.pairs:
         assert pair.verdict in comparison.VERDICTS
         if pair.verdict == "inconclusive":
-            assert "budget" in pair.reason or "not confirmed" in pair.reason or "after" in pair.reason
+            assert any(word in pair.reason for word in ("budget", "not confirmed", "after"))
     if rounds < comparison.Settings().screen_rounds:
         assert not {"slower", "faster"} & set(verdicts(procedure))
 
