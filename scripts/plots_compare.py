@@ -87,7 +87,7 @@ def forest(pairs, level):
 
 
 def _forest(pairs, half, level, which):
-    figure, axes = plots._figure(1)
+    figure, axes = plots.new_figure(1)
     clipped = False
     for at, pair in enumerate(pairs):
         clipped |= _forest_row(axes, at, pair, half)
@@ -100,10 +100,10 @@ def _forest(pairs, half, level, which):
     seen = [v for v in LOOKS if any(p["verdict"] == v for p in pairs)]
     handles = [Line2D([], [], **look(v)) for v in seen]
     handles.append(Patch(color=INK, alpha=0.12, linewidth=0))
-    top = plots._title(axes, "Change of each pair, worst first" + (f", {which}" if which else ""))
+    top = plots.put_title(axes, "Change of each pair, worst first" + (f", {which}" if which else ""))
     bottom = plots._legend(figure, handles, [*seen, "\N{PLUS-MINUS SIGN}delta: no change"]) + 0.5
     figure.set_figheight(0.37 * len(pairs) + top + bottom)
-    plots._layout(figure, axes, 0.2, 0.25, bottom, top)
+    plots.layout(figure, axes, 0.2, 0.25, bottom, top)
     caption = (f"Forest plot of the change of each pair{', ' + which if which else ''}: estimate "
                f"and {100 * level:g}% interval; right of 0 is slower. Grey band: changes within "
                "delta count as none. Shape and colour: the verdict")
@@ -165,7 +165,7 @@ def distributions(title, unit, sides):
     every = [v for _, values in sides for v in values]
     if not every:
         return None
-    figure, axes = plots._figure(3.2)
+    figure, axes = plots.new_figure(3.2)
     handles, labels = [], []
     for (name, values), colour, dash in zip(sides, (BASE, HEAD), ("-", (0, (4, 1.5)))):
         style = {"color": colour, "linewidth": 1.5, "linestyle": dash}
@@ -180,10 +180,10 @@ def distributions(title, unit, sides):
     axes.set_ylim(-0.02, 1.03)
     axes.set_ylabel("fraction not above")
     axes.grid(True, axis="y", color=FAINT, linewidth=0.5)
-    top = plots._title(axes, _heading(title))
+    top = plots.put_title(axes, _heading(title))
     bottom = plots._legend(figure, handles, labels) + 0.35
     figure.set_figheight(2.2 + top + bottom)
-    plots._layout(figure, axes, 0.6, 0.25, bottom, top)
+    plots.layout(figure, axes, 0.6, 0.25, bottom, top)
     return Chart(figure, f"{title}: empirical distribution of the value of each process (the "
                          "smallest of its batches). Marks: medians.")
 
@@ -216,7 +216,7 @@ def ratios(title, series, pair):
     half = limit([abs(v) for v in logs.values()], pair["delta"])
     start = pair["rounds"].get("confirm_from")
     verdict_colour = LOOKS[pair["verdict"]][1]
-    figure, axes = plots._figure(3.2)
+    figure, axes = plots.new_figure(3.2)
     axes.axhspan(-bound, bound, color=INK, alpha=0.12, linewidth=0)
     axes.axhline(0, color=INK, linewidth=0.9)
     ratio, handles, labels = pair["ratio"], [], []
@@ -247,10 +247,10 @@ def ratios(title, series, pair):
     axes.xaxis.get_major_locator().set_params(integer=True)
     _change_axis(axes.yaxis, half)
     axes.set_xlabel("round")
-    top = plots._title(axes, _heading(title))
+    top = plots.put_title(axes, _heading(title))
     bottom = plots._legend(figure, handles, labels) + 0.47
     figure.set_figheight(2.1 + top + bottom)
-    plots._layout(figure, axes, 0.6, 0.25, bottom, top)
+    plots.layout(figure, axes, 0.6, 0.25, bottom, top)
     caption = f"{title}: change in each round, in the order of time; grey band: delta"
     if beyond:
         most = max(logs.values(), key=abs)
