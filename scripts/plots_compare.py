@@ -100,11 +100,12 @@ def _forest(pairs, half, level, which):
     seen = [v for v in LOOKS if any(p["verdict"] == v for p in pairs)]
     handles = [Line2D([], [], **look(v)) for v in seen]
     handles.append(Patch(color=INK, alpha=0.12, linewidth=0))
-    top = plots.put_title(axes, "Change of each pair, worst first" + (f", {which}" if which else ""))
+    part = f", {which}" if which else ""
+    top = plots.put_title(axes, f"Change of each pair, worst first{part}")
     bottom = plots._legend(figure, handles, [*seen, "\N{PLUS-MINUS SIGN}delta: no change"]) + 0.5
     figure.set_figheight(0.37 * len(pairs) + top + bottom)
     plots.layout(figure, axes, 0.2, 0.25, bottom, top)
-    caption = (f"Forest plot of the change of each pair{', ' + which if which else ''}: estimate "
+    caption = (f"Forest plot of the change of each pair{part}: estimate "
                f"and {100 * level:g}% interval; right of 0 is slower. Grey band: changes within "
                "delta count as none. Shape and colour: the verdict")
     caption += "; arrows: beyond the axis, with the number." if clipped else "."
