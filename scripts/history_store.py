@@ -18,6 +18,7 @@ import functools
 import gzip
 import hashlib
 import json
+import math
 import os
 import pathlib
 import shutil
@@ -67,8 +68,8 @@ def _build(run, which):
 def _sides(run, runs):
     """(base, head) of a comparison that belongs into a history."""
     comparison = run.comparison
-    if comparison.get("mode") != "builds":
-        raise HistoryError(f"a comparison of mode `{comparison.get('mode')}`: only one of a "
+    if comparison["mode"] != "builds":
+        raise HistoryError(f"a comparison of mode `{comparison['mode']}`: only one of a "
                            "reference build with the build of today has a place in the history")
     base = runs.get(comparison["base"])
     if base is None:
@@ -102,29 +103,39 @@ def entries_of(head, runs):
         versions = [run.header["benches"].get(pair["bench"], {}).get("version")
                     for run in (base, head)]
         old, new = cells[0].get(pair["base_key"]), cells[1].get(pair["key"])
-        ratio = summary.ratio(new, old) if old and new else None
+        rounds = [] if old is None or new is None else _paired(old, new)
         if pair["key"] != pair["base_key"]:
             notes.append(f"{pair['key']}: compared with another key, {pair['base_key']}")
         elif versions[0] != versions[1] or None in versions:
             notes.append(f"{pair['key']}: version {versions[1]} of the benchmark is not comparable "
                          f"with the reference's, {versions[0]}")
-        elif ratio is None or not ratio.paired:
+        elif len(rounds) < 2:
             notes.append(f"{pair['key']}: fewer than 2 rounds in which both were ok"
                          + (f" ({pair['reason']})" if pair["reason"] else ""))
         else:
-            entries.append({**common, **_measured(pair, versions[0], ratio, old, new)})
+            entries.append({**common, **_measured(pair, versions[0], rounds, old, new)})
     return entries, notes
 
 
-def _measured(pair, version, ratio, old, new):
-    rounds = [r for r in new.by_round if old.by_round.get(r) and new.by_round[r]]
-    processes = len(old.values) + len(new.values)
+PILOT = 0  # the round in which a comparison finds how many ops to time; it is no measurement
+
+
+def _paired(old, new):
+    """The rounds with a value of both: also without what only base ran, to compare with itself."""
+    return [r for r in new.by_round if r != PILOT and old.by_round.get(r) and new.by_round[r]]
+
+
+def _measured(pair, version, rounds, old, new):
+    base_ns, head_ns = ([cell.by_round[r] for r in rounds] for cell in (old, new))
+    found = summary.hodges_lehmann([math.log(h / b) for h, b in zip(head_ns, base_ns)])
+    ratio = {name: None if log is None else math.exp(log) for name, log in
+             (("value", found.value), ("low", found.low), ("high", found.high))}
+    samples = [s for cell in (old, new) for s in cell.samples if s["round"] in rounds]
     return {
         "key": pair["key"], "bench": pair["bench"], "impl": pair["impl"], "bench_version": version,
-        "ratio": {"value": ratio.value, "low": ratio.low, "high": ratio.high}, "n": ratio.n,
-        "rounds": rounds, "base_ns": [old.by_round[r] for r in rounds],
-        "head_ns": [new.by_round[r] for r in rounds],
-        "trusted": 1 - (old.untrusted + new.untrusted) / processes, "verdict": pair["verdict"],
+        "ratio": ratio, "n": len(rounds), "rounds": rounds, "base_ns": base_ns, "head_ns": head_ns,
+        "trusted": sum(s["trusted"] is not False for s in samples) / len(samples),
+        "verdict": pair["verdict"],
     }
 
 
@@ -143,9 +154,6 @@ def read_record(path):
             found, said = entries_of(run, {r.id: r for r in runs})
         except HistoryError as error:
             raise HistoryError(f"{path}: run {run.id}: {error}") from None
-        except (KeyError, TypeError) as error:
-            raise HistoryError(f"{path}: run {run.id}: its comparison line is malformed "
-                               f"({type(error).__name__}: {error})") from None
         if not found:
             why = said[-1] if said else "it holds no pair"
             raise HistoryError(f"{path}: run {run.id}: nothing to add: {why}")

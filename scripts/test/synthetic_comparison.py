@@ -3,21 +3,12 @@
 import datetime
 import random
 
+import comparisons
 import synthetic
 
 REFERENCE = "ef" * 32
 BENCHES = {"switch.yield": 45.0, "create.join": 19300.0}
 START = datetime.datetime(2026, 3, 1, 4, 30, tzinfo=datetime.timezone.utc)
-
-
-def pair(key, bench, impl, verdict="equivalent", reason=None):
-    """Of a comparison; numbers are left out that only the report of one comparison shows."""
-    return {
-        "key": key, "base_key": key, "bench": bench, "impl": impl, "base_impl": impl,
-        "verdict": verdict, "reason": reason, "delta": 0.01, "ratio": None, "base_ns": None,
-        "head_ns": None, "unit": "ns", "rounds": {"screen": 16, "confirm": 0},
-        "p": {"screen": 0.5, "confirm": None}, "trusted": 1.0, "layout": None,
-    }
 
 
 def lines(number=0, factor=1.0, rounds=8, noise=0.01, host="testhost", impls=("green", "nptl"),
@@ -38,34 +29,27 @@ def lines(number=0, factor=1.0, rounds=8, noise=0.01, host="testhost", impls=("g
         one["build"].update(sha256=sha256, revision=rev)
         headers[name] = one
     samples, pairs = [], {}
-    for round_ in range(rounds):
+    for round_ in range(rounds + 1):
         for bench, cost in benches.items():
             for impl in impls:
-                here = rand.lognormvariate(0, noise)
+                # Round 0 is the pilot, whose times say nothing.
+                here = rand.lognormvariate(0, noise) * (1 if round_ else rand.lognormvariate(0, 2))
                 for at, name in enumerate((base_id, head_id)):
                     key = synthetic.key(bench, impl, "same-pu", {"threads": 2}, {})
                     by = factor.get(key, 1.0) if isinstance(factor, dict) else factor
-                    ns = cost * here * rand.lognormvariate(0, noise) * (by if at else 1)
+                    ns = cost * here * rand.lognormvariate(0, noise if round_ else 2) \
+                        * (by if at else 1)
                     samples.append(synthetic.sample(
                         name, bench, impl, axes={"threads": 2}, ns_per_op=ns, round_=round_,
                         position=len(samples)))
-                    pairs[key] = pair(key, bench, impl)
+                    pairs[key] = comparisons.pair(key=key, impl=impl, base_impl=impl)
     done = []
     for name, header in headers.items():
         done += synthetic.finish([header, *(s for s in samples if s["run"] == name)])
     ends = [line for line in done if line["type"] == "end"]
-    return [*headers.values(), *samples, *ends, {
-        "type": "comparison", "run": head_id, "base": base_id, "mode": mode,
-        "base_name": "reference", "head_name": "head", "seed": 7, "started": started,
-        "wall_ns": 41000000000, "budget_ns": 60000000000,
-        "settings": {"alpha": 0.01, "delta": 0.01, "equivalence": 0.02, "screen_p": 0.1,
-                     "screen_rounds": 16, "confirm_rounds": 64, "level": 0.95},
-        "pairs": list(pairs.values()), "aa": None, "missing": {"base": [], "head": []},
-        "verdicts": {"slower": 0, "faster": 0, "equivalent": len(pairs), "inconclusive": 0,
-                     "failed": 0},
-        "noise": {"steal_share": 0.0, "foreign_share": None, "psi_some_share": None},
-        "exit_status": 0,
-    }]
+    return [*headers.values(), *samples, *ends, comparisons.comparison(
+        pairs.values(), run=head_id, base=base_id, mode=mode, base_name="reference",
+        head_name="head", started=started)]
 
 
 def write(path, *args, **options):
