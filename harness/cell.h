@@ -8,6 +8,7 @@
 #ifndef HARNESS_CELL_H
 #define HARNESS_CELL_H
 
+#include "baton.h"
 #include "bench.h"
 #include "clock.h"
 #include "hist.h"
@@ -56,6 +57,9 @@ struct cell_order {
     uint64_t target_ns; /* sum of the timed windows that is wanted */
     uint64_t count_n;   /* CELL_COUNT */
     uint64_t fixed_n;   /* CELL_TIME: run()'s n; 0: the warm-up finds it */
+    char baton[64];     /* CELL_TIME: the file of a baton.h; "": batches follow each other */
+    int seat, seats;    /* at the baton */
+    int batches;        /* CELL_TIME: so many, at most CELL_BATCHES; 0: run.c's own number */
     double slowdown;    /* CELL_TIME: 0.05 burns 5% of each window at its end: to see what a
                          * comparison finds */
     struct clock_info clock;
@@ -114,6 +118,7 @@ struct cell_result {
     int nhists;
     struct tl_expect expect;
     char expect_why[160];
+    struct baton_report baton;
     struct noise noise;
     bool noise_known;
     struct pmu_count counters[PMU_MAX_EVENTS]; /* CELL_COUNT */

@@ -60,7 +60,9 @@ static void judge_noise(struct judgement *j, const struct cell_spec *spec,
                         const struct cell_result *t)
 {
     const struct noise *noise = &t->noise;
-    double window = (double)t->timed_ns, pus = spec->place.ncpus;
+    /* With a baton the time of the others' turns is in what was counted. */
+    double window = (double)(t->baton.seats ? noise->wall_ns : t->timed_ns);
+    double pus = spec->place.ncpus;
     double tick = (double)noise->tick_ns;
     if (!noise->stat_known)
         return;

@@ -55,6 +55,10 @@ static void fill_page(struct measure *m, const struct measure_order *order)
     o->mode = CELL_TIME;
     o->target_ns = order->target_ns;
     o->fixed_n = order->n;
+    o->batches = order->batches;
+    snprintf(o->baton, sizeof o->baton, "%s", order->baton ? order->baton : "");
+    o->seat = order->seat;
+    o->seats = order->seats;
     o->slowdown = order->slowdown;
     o->clock = m->clock;
     o->seed = m->seed ^ ((uint64_t)order->round * UINT64_C(0x9e3779b97f4a7c15));

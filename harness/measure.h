@@ -27,6 +27,9 @@ struct measure_order {
     int round;
     uint64_t target_ns; /* sum of the timed windows that is wanted */
     uint64_t n;         /* run()'s n; 0: found by the warm-up */
+    int batches;        /* these four: see struct cell_order */
+    const char *baton;  /* NULL: none */
+    int seat, seats;
     double slowdown;    /* see struct cell_order */
     bool count;         /* with the counting pass */
 };

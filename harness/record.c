@@ -308,6 +308,16 @@ static json_t *usage_json(const struct cell_usage *u)
     return o;
 }
 
+static json_t *baton_json(const struct cell_result *t)
+{
+    if (!t || !t->baton.seats)
+        return json_null();
+    const struct baton_report *b = &t->baton;
+    return json_pack("{s:i, s:b, s:o, s:o, s:o}", "seats", b->seats, "alone", b->alone, "wait_ns",
+                     json_u64(b->wait_ns), "idle_cpu_ns", json_u64(b->idle_cpu_ns),
+                     "partner_cpu_ns", json_u64(b->partner_cpu_ns));
+}
+
 /* A value that was not known gets its reason in `unknown`. */
 static json_t *noise_json(const struct noise *n)
 {
@@ -454,6 +464,7 @@ int record_sample(struct record *r, const struct record_run *run, const struct r
     json_object_set_new(o, "expect", expect_json(j));
     json_object_set_new(o, "usage", t && t->usage_known ? usage_json(&t->usage) : json_null());
     json_object_set_new(o, "noise", t && t->noise_known ? noise_json(&t->noise) : json_null());
+    json_object_set_new(o, "baton", baton_json(t));
     json_object_set_new(o, "counters", counters_json(s, run));
     json_object_set_new(
         o, "linearity",

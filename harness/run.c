@@ -354,7 +354,9 @@ static enum tl_status time_batches(uint64_t n, int batches)
     result->n = n;
     for (int i = 0; i < batches; i++) {
         uint64_t size = i % 2 && clamp_n(2.0 * (double)n) == 2 * n ? 2 * n : n;
+        baton_take();
         enum tl_status status = one_run(size);
+        baton_pass();
         if (status != TL_OK)
             return status;
         result->batches[i].ns = window.ns;
@@ -391,6 +393,11 @@ static enum tl_status measure(void)
     if (stretched > target)
         target = stretched;
 
+    if (order->baton[0]) {
+        int e = baton_join(order->baton, order->seat, order->seats);
+        if (e)
+            return tl_failed(&ctx, "no baton in %s: %s", order->baton, strerror(e));
+    }
     bool dear = false;
     stage(CELL_WARMUP);
     if (order->mode == CELL_COUNT) {
@@ -398,7 +405,9 @@ static enum tl_status measure(void)
         n = order->count_n;
     } else if (order->fixed_n) {
         n = clamp_n((double)order->fixed_n);
+        baton_take();
         status = one_run(n);
+        baton_pass();
     } else {
         status = warm_up(target, &n, &dear);
     }
@@ -418,8 +427,11 @@ static enum tl_status measure(void)
         stage(CELL_TIMED);
         noise_count_group(!ctx.impl && ctx.bench->workers > 1); /* then the partner is a process */
         noise_begin(ctx.cpus, (int)ctx.nslots, &before);
-        status = time_batches(n, dear ? BATCHES / 2 : BATCHES);
+        status = time_batches(n, order->batches ? order->batches : dear ? BATCHES / 2 : BATCHES);
         noise_end(ctx.cpus, (int)ctx.nslots, &before, &result->noise);
+        baton_leave(&result->baton);
+        if (result->noise.stat_known)
+            result->noise.foreign_ns -= (int64_t)result->baton.partner_cpu_ns;
         result->noise_known = true;
     }
     if (status != TL_OK)
@@ -437,6 +449,7 @@ static void *first_thread(void *arg)
     (void)arg;
     enum tl_status status = measure();
     int failed_in = atomic_load(&result->stage);
+    baton_leave(&result->baton);
     uint64_t start = tl_now_ns();
     stage(CELL_TEARDOWN);
     if (ctx.bench->teardown)

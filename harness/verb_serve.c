@@ -9,11 +9,13 @@
  *
  * `away`: axes and parameters whose value is not the first of their list. Then for each line read,
  *
- *     {"cell":"<key>","round":3,"position":5,"target_ns":8000000,"n":1000,"slowdown":0.05}
+ *     {"cell":"<key>","round":3,"position":5,"target_ns":8000000,"n":1000,"batches":32,
+ *      "slowdown":0.05,"baton":"/proc/123/fd/4","seat":0,"seats":2}
  *
- * (n and slowdown may be left out), it measures once, in a fresh process, and writes the `sample`
- * line of the record; `round` is also what the sample's seed depends on. A request that makes no
- * sense is answered by {"type":"refused","reason":"..."}. At end of input it writes the `end` line.
+ * (what stands after target_ns may be left out; a baton needs an n), it measures once, in a fresh
+ * process, and writes the `sample` line of the record; `round` is also what the sample's seed
+ * depends on. A request that makes no sense is answered by {"type":"refused","reason":"..."}. At
+ * end of input it writes the `end` line.
  *
  * A field may be added to any of these; when one changes its meaning the protocol's number does.
  */
@@ -59,19 +61,23 @@ static int refuse(struct server *s, const char *reason)
 
 static int answer(struct server *s, json_t *request)
 {
-    const char *key = NULL;
-    json_int_t round = -1, position = 0, target_ns = 0, n = 0;
+    const char *key = NULL, *baton = NULL;
+    int seat = 0, seats = 0;
+    json_int_t round = -1, position = 0, target_ns = 0, n = 0, batches = 0;
     double slowdown = 0;
     json_error_t error;
-    if (json_unpack_ex(request, &error, 0, "{s:s, s:I, s:I, s:I, s?I, s?F}", "cell", &key, "round",
-                       &round, "position", &position, "target_ns", &target_ns, "n", &n, "slowdown",
-                       &slowdown))
+    if (json_unpack_ex(request, &error, 0, "{s:s, s:I, s:I, s:I, s?I, s?I, s?F, s?s, s?i, s?i}",
+                       "cell", &key, "round", &round, "position", &position, "target_ns",
+                       &target_ns, "n", &n, "batches", &batches, "slowdown", &slowdown, "baton",
+                       &baton, "seat", &seat, "seats", &seats))
         return refuse(s, error.text);
+    if (baton && (strlen(baton) >= sizeof((struct cell_order *)0)->baton || n == 0))
+        return refuse(s, "baton: expected a path of at most 63 characters, and n");
     if (round < 0 || round >= s->plan.rounds)
         return refuse(s, "round: expected one from 0 to less than --rounds");
     if (position < 0 || target_ns < 1 || target_ns > (json_int_t)TARGET_MAX_NS || n < 0 ||
-        slowdown < 0 || slowdown > 10)
-        return refuse(s, "position, target_ns, n or slowdown is out of range");
+        batches < 0 || batches > CELL_BATCHES || slowdown < 0 || slowdown > 10)
+        return refuse(s, "position, target_ns, n, batches or slowdown is out of range");
     size_t i = 0;
     while (i < s->plan.n && strcmp(s->plan.cells[i].key, key) != 0)
         i++;
@@ -87,6 +93,10 @@ static int answer(struct server *s, json_t *request)
                                         .round = (int)round,
                                         .target_ns = (uint64_t)target_ns,
                                         .n = (uint64_t)n,
+                                        .batches = (int)batches,
+                                        .baton = baton,
+                                        .seat = seat,
+                                        .seats = seats,
                                         .slowdown = slowdown};
     if (spec->refused[0])
         measure_refused(spec, (int)round, &m);
