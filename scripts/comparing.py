@@ -16,10 +16,11 @@ import comparison
 import serving
 import summary
 
-UNITS = 12  # a process times 4 batches of n and 4 of 2n (harness/run.c)
+BATCHES = 16  # of a process: 8 of n and 8 of 2n. With 32 or 8 the ratios vary more
 SERVE_ROUNDS = 1000  # more than any comparison makes
-TWIN_ROUNDS = 500  # base once more, in round r of a pair, is round TWIN_ROUNDS + r of base's run
 TWIN_EVERY = 2  # screening rounds: 8 A/A ratios a pair for 16 rounds, a quarter more processes
+FIRST_ROUND = 2  # after those of the pilot
+IDLE_SHARE = 0.2  # of the time of the others' turns: a cell that computes then is measured alone
 LAYOUT_ROUNDS = 24
 BAD_SHARE = 0.25  # of a pair's rounds without a value: then something is wrong with it
 
@@ -33,6 +34,7 @@ class Item:
     base_cell: dict
     head_cell: dict
     n: int = 0  # run()'s n in every process
+    turns: bool = True  # base and head take turns, batch by batch; else one after the other
     first: tuple = ()  # samples of the pilot: base, head
     base_values: list = dataclasses.field(default_factory=list)  # ns per op, by round
     head_values: list = dataclasses.field(default_factory=list)
@@ -89,16 +91,21 @@ def pairs_of_impls(server, base_impl, head_impl, every_cell):
 
 
 class Session:
-    """A comparison under way. seconds: what is left of the budget is asked of it."""
+    """A comparison under way.
 
-    def __init__(self, items, base, head, options, say):
-        self.items, self.base, self.head = items, base, head
+    base, head: servers of the two builds; twin: another one of base's build, for A/A. options: seed,
+    budget (seconds), target_ns (timed windows of a process) and slowdown(key) (share that head is
+    made slower by). say: takes a line of progress.
+    """
+
+    def __init__(self, items, base, head, twin, options, say):
+        self.items, self.base, self.head, self.twin = items, base, head, twin
         self.options, self.say = options, say
         self.random = random.Random(options.seed)
         self.started = time.monotonic()
         self.round = 0
         self.noise = []  # (noise object, PUs) of each sample
-        self.round_seconds = {}  # stage: (seconds, processes)
+        self.spent, self.ran = 0.0, 0  # seconds in which so many processes ran
 
     # ---- time ----------------------------------------------------------------------------------
 
@@ -107,55 +114,61 @@ class Session:
 
     def has_time(self, processes):
         """Whether so many processes fit into what is left of the budget."""
-        spent, ran = self.round_seconds.get("all", (0.0, 0))
-        each = spent / ran if ran else 0.01
+        each = self.spent / self.ran if self.ran else 0.01
         return self.elapsed() + each * processes <= self.options.budget
 
     # ---- one pair, one round --------------------------------------------------------------------
 
-    def sample(self, server, key, n, position, slowdown, round_number):
-        start = time.monotonic()
-        sample = server.sample(key, round_number, position, self.options.target_ns, n, slowdown)
-        spent, ran = self.round_seconds.get("all", (0.0, 0))
-        self.round_seconds["all"] = (spent + time.monotonic() - start, ran + 1)
-        if sample.get("noise"):
-            self.noise.append((sample["noise"], len(sample["place"]["cpus"])))
-        return sample
-
     def measure(self, item, position, *, twin=False, servers=None, round_number=None):
-        """All of a pair, one right after the other, in random order. Returns their samples: base,
-        head, and, if asked for, base once more."""
+        """All of a pair, in turns or one right after the other, in random order. Returns their
+        samples: base, head, and, if asked for, base once more."""
         base, head = servers or (self.base, self.head)
-        at = self.round if round_number is None else round_number
-        runs = [(base, item.base_key, item.n, 0.0, at),
-                (head, item.head_key, item.n, self.options.slowdown(item.head_key), at)]
+        runs = [(base, item.base_key, 0.0),
+                (head, item.head_key, self.options.slowdown(item.head_key))]
         if twin:
-            runs.append((base, item.base_key, item.n, 0.0, TWIN_ROUNDS + at))
-        order = list(range(len(runs)))
-        self.random.shuffle(order)
-        found = [None] * len(runs)
-        for place, which in enumerate(order):
-            server, key, n, slowdown, round_of = runs[which]
-            found[which] = self.sample(server, key, n, position + place, slowdown, round_of)
+            runs.append((self.twin, item.base_key, 0.0))
+        seats = list(range(len(runs)))
+        self.random.shuffle(seats)
+        by_seat = sorted(range(len(runs)), key=seats.__getitem__)
+        round_of = self.round if round_number is None else round_number
+        start = time.monotonic()
+        with serving.Baton() as baton:
+            found = [None] * len(runs)
+            path = baton.renew()
+            for which in by_seat:
+                server, key, slowdown = runs[which]
+                server.ask(key, round_of, self.options.target_ns, n=item.n, slowdown=slowdown,
+                           position=position + seats[which], batches=BATCHES if item.n else 0,
+                           baton=(path, seats[which], len(runs)) if item.turns and item.n else None)
+                if not item.turns or not item.n:
+                    found[which] = server.take()
+            for which in by_seat:
+                found[which] = found[which] or runs[which][0].take()
+        self.spent += time.monotonic() - start
+        self.ran += len(runs)
+        self.noise += [(s["noise"], len(s["place"]["cpus"])) for s in found if s.get("noise")]
         return found
 
     def pilot(self, missing):
-        """Round 0: finds n, and leaves out what turns out to be unsupported in base."""
+        """Rounds 0 and 1: finds n, which cells can take turns, and leaves out what turns out to be
+        unsupported in base."""
         kept = []
         for at, item in enumerate(self.items):
-            base, head = self.measure(item, 2 * at)
+            base, head = self.measure(item, 2 * at, round_number=0)
             item.first = (base, head)
             if base["status"] == "unsupported":
                 if head["status"] != "unsupported":
                     missing["base"].append(item.head_key)
                 continue
             kept.append(item)
-            if base["status"] == "ok":
+            if base["status"] == head["status"] == "ok":
                 window = float(np.median([b["ns"] for b in base["batches"][0::2]]))
-                n = base["linearity"]["n"]
-                item.n = max(1, round(n * self.options.target_ns / UNITS / max(window, 1)))
+                wanted = self.options.target_ns / (1.5 * BATCHES)
+                item.n = max(1, round(base["linearity"]["n"] * wanted / max(window, 1)))
+                item.turns = not all(busy_while_waiting(s)
+                                     for s in self.measure(item, 2 * at, round_number=1))
         self.items = kept
-        self.round = 1
+        self.round = FIRST_ROUND
 
     def run_round(self, procedure, wanted):
         order = list(wanted)
@@ -231,6 +244,12 @@ class Session:
         item.layout = {"reason": None, "moves": not stays, "paddings": [
             {"bytes": n, "ratio": ratio_json(e), "rounds": e.n} for n, e in estimates.items()]}
         return stays
+
+
+def busy_while_waiting(sample):
+    """Whether threads of this cell compute while it is another's turn: they would slow that one."""
+    baton = sample.get("baton")
+    return baton is not None and baton["idle_cpu_ns"] > IDLE_SHARE * baton["wait_ns"]
 
 
 def ratio_json(found):
@@ -327,8 +346,8 @@ def line(session, procedure, limits, mode, names, missing, started):
             "ratio": ratio_json(pair.estimate()),
             "base_ns": float(np.median(item.base_values)) if item.base_values else None,
             "head_ns": float(np.median(item.head_values)) if item.head_values else None,
-            "unit": bench.get("unit") or "ns", "n": item.n,
-            "rounds": {"screen": len(pair.screen), "confirm": len(pair.confirm),
+            "unit": bench.get("unit") or "ns", "n": item.n, "turns": item.turns,
+            "rounds": {"screen_from": FIRST_ROUND, "screen": len(pair.screen), "confirm": len(pair.confirm),
                        "confirm_from": item.confirm_from, "lost": item.lost},
             "p": {"screen": pair.screen_p, "confirm": pair.confirm_p},
             "trusted": item.trusted / item.samples if item.samples else None,
@@ -337,7 +356,7 @@ def line(session, procedure, limits, mode, names, missing, started):
     verdicts = {v: sum(p["verdict"] == v for p in pairs) for v in comparison.VERDICTS}
     return {
         "type": "comparison", "run": session.head.header["run"],
-        "base": session.base.header["run"], "mode": mode,
+        "base": session.base.header["run"], "twin": session.twin.header["run"], "mode": mode,
         "base_name": names[0], "head_name": names[1], "seed": session.options.seed,
         "started": started, "wall_ns": int(session.elapsed() * 1e9),
         "budget_ns": int(session.options.budget * 1e9),

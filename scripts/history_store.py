@@ -103,7 +103,7 @@ def entries_of(head, runs):
         versions = [run.header["benches"].get(pair["bench"], {}).get("version")
                     for run in (base, head)]
         old, new = cells[0].get(pair["base_key"]), cells[1].get(pair["key"])
-        rounds = [] if old is None or new is None else _paired(old, new)
+        rounds = [] if old is None or new is None else _paired(old, new, pair)
         if pair["key"] != pair["base_key"]:
             notes.append(f"{pair['key']}: compared with another key, {pair['base_key']}")
         elif versions[0] != versions[1] or None in versions:
@@ -117,12 +117,10 @@ def entries_of(head, runs):
     return entries, notes
 
 
-PILOT = 0  # the round in which a comparison finds how many ops to time; it is no measurement
-
-
-def _paired(old, new):
-    """The rounds with a value of both: also without what only base ran, to compare with itself."""
-    return [r for r in new.by_round if r != PILOT and old.by_round.get(r) and new.by_round[r]]
+def _paired(old, new, pair):
+    """The rounds with a value of both, without the pilot, which finds how many ops to time."""
+    first = pair["rounds"].get("screen_from", 1)
+    return [r for r in new.by_round if r >= first and old.by_round.get(r) and new.by_round[r]]
 
 
 def _measured(pair, version, rounds, old, new):

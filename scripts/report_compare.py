@@ -34,11 +34,11 @@ class Content:
                        for run in (base, head)]
 
     def values(self, pair):
-        """({round: value} of base, of head) of the rounds that both have. Round 0 only finds n;
-        later rounds of base alone are its A/A."""
+        """({round: value} of base, of head) of the rounds that both have, without the pilot."""
         cells = (self._cells[0].get(pair["base_key"]), self._cells[1].get(pair["key"]))
         base, head = (c.by_round if c is not None else {} for c in cells)
-        both = sorted(r for r in base if r in head and r > 0)
+        first = pair["rounds"].get("screen_from", 1)
+        both = sorted(r for r in base if r in head and r >= first)
         return {r: base[r] for r in both}, {r: head[r] for r in both}
 
     def counted(self, pair):

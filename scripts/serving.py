@@ -1,6 +1,7 @@
 """The other side of `threadlab serve` (protocol 1; see harness/verb_serve.c)."""
 
 import json
+import os
 import subprocess
 import tempfile
 
@@ -11,6 +12,26 @@ PROTOCOL = 1
 
 class ServeError(Exception):
     """One line: which build, and what it said."""
+
+
+class Baton:
+    """What the cells of a round pass on, batch by batch (harness/baton.h). A context manager."""
+
+    BYTES = 4096
+    SEATS = 4
+
+    def __enter__(self):
+        self._fd = os.memfd_create("threadlab-baton")
+        os.ftruncate(self._fd, self.BYTES)
+        return self
+
+    def __exit__(self, *_):
+        os.close(self._fd)
+
+    def renew(self):
+        """Its path, after the processes of the last round have gone."""
+        os.pwrite(self._fd, bytes(self.BYTES), 0)
+        return f"/proc/{os.getpid()}/fd/{self._fd}"
 
 
 class Server:
@@ -67,17 +88,24 @@ class Server:
         return said[-1].removeprefix("threadlab: ") if said else \
             f"the driver ended with status {self._process.returncode}"
 
-    def sample(self, key, round_number, position, target_ns, n=0, slowdown=0.0):
-        """Measures the cell once, in a fresh process; returns its sample. Times: ns."""
+    def ask(self, key, round_number, target_ns, *, position=0, n=0, batches=0, slowdown=0.0,
+            baton=None):
+        """Asks for one measurement in a fresh process; take() has the answer. Times: ns. baton:
+        (path, seat, seats), or None."""
         request = {"cell": key, "round": round_number, "position": position,
-                   "target_ns": int(target_ns), "n": int(n)}
+                   "target_ns": int(target_ns), "n": int(n), "batches": batches}
         if slowdown:
             request["slowdown"] = slowdown
+        if baton:
+            request.update(zip(("baton", "seat", "seats"), baton))
         try:
             self._process.stdin.write(json.dumps(request).encode() + b"\n")
             self._process.stdin.flush()
         except OSError:
             raise ServeError(f"{self.name}: {self._last_words()}") from None
+
+    def take(self):
+        """The sample that was asked for."""
         return self._line("sample", keep=True)
 
     def close(self):

@@ -3,6 +3,7 @@ from a seed. Written to a file of its own by make()."""
 
 import hashlib
 import json
+import os
 import pathlib
 import random
 import sys
@@ -37,7 +38,7 @@ def key_of(c):
 def serve(config, argv):
     if "serve" not in argv:
         sys.exit("threadlab: no verb")
-    run = config["run"]
+    run = f"{config['run']}-{os.getpid()}"  # one for each process, as the driver's
     cells = {key_of(c): c for c in config["cells"]}
     benches = sorted({c["bench"] for c in cells.values()})
     header = synthetic.header(run, rounds=1000, benches=benches)
@@ -54,16 +55,16 @@ def serve(config, argv):
             sys.exit("threadlab: out of luck")
         asked = json.loads(line)
         c, round_ = cells[asked["cell"]], asked["round"]
-        say(sample(run, c, round_, asked))
+        say(sample(run, config["run"], c, round_, asked))
         done += 1
     say({"type": "end", "run": run, "records": done, "by_status": {"ok": done}, "untrusted": 0,
          "wall_ns": 1, "timed_ns": 1, "harness_share": 0.1, "complete": True, "reason": None})
 
 
-def sample(run, c, round_, asked):
-    # What both builds share in a round: the machine's mood. Then each process's own luck.
-    mood = random.Random(f"{key_of(c)} {round_ % 500}").gauss(0, 10 * c["noise"])
-    luck = random.Random(digest(run, key_of(c), round_)).gauss(0, c["noise"])
+def sample(run, name, c, round_, asked):
+    # What all builds share in a round: the machine's mood. Then each process's own luck.
+    mood = random.Random(f"{key_of(c)} {round_}").gauss(0, 10 * c["noise"])
+    luck = random.Random(digest(name, key_of(c), round_, asked["position"])).gauss(0, c["noise"])
     ns = c["ns"] * 2.718281828 ** (mood + luck) * (1 + asked.get("slowdown", 0))
     status = c.get("status", "ok")
     if round_ >= c.get("fail_from", 10**9):
@@ -72,6 +73,9 @@ def sample(run, c, round_, asked):
                            c["axes"], c["params"], ns, status,
                            None if status == "ok" else c.get("reason", "it fell over"),
                            round_=round_, position=asked["position"])
+    if "baton" in asked:
+        one["baton"] = {"seats": asked["seats"], "alone": False, "wait_ns": 1000,
+                        "idle_cpu_ns": 900 if c.get("spins") else 10, "partner_cpu_ns": 5}
     if "slowdown" in asked:
         one["slowdown"] = asked["slowdown"]
     for batch in one["batches"]:  # finer than whole nanoseconds of a short window
