@@ -10,10 +10,10 @@ screen_p and the interval reaches beyond delta), or undecided. Confirmation take
 the candidates only; what screening saw is not used again, so that choosing the candidates by it
 costs nothing. At each look the candidates are tested for a change beyond delta, corrected for their
 number (Holm 1979, "A Simple Sequentially Rejective Multiple Test Procedure") and for the number of
-looks (Bonferroni). Then the undecided ones are screened on, up to screen_most rounds, and what
-becomes a candidate there is confirmed in the same way as a second family, with its own share of
-alpha. The chance that a comparison of equal builds claims any change at all is so at most alpha,
-and in practice far below: a change must exceed delta.
+looks (each has a share of alpha). Then the undecided ones are screened on, up to screen_most
+rounds, and what becomes a candidate there is confirmed in the same way as a second family, with its
+own share of alpha. The chance that a comparison of equal builds claims any change at all is so at
+most alpha, and in practice far below: a change must exceed delta.
 
 Stopping early because a pair is the same, or because time is up, makes no claim and costs no level.
 """
@@ -43,7 +43,8 @@ class Settings:
     screen_rounds: int = 16
     screen_step: int = 8  # then looked at again after so many
     screen_most: int = 48
-    looks: tuple = (32, 64, 128, 256)  # of the confirmation
+    looks: tuple = (32, 64, 128, 256, 384)  # rounds of the confirmation
+    spending: tuple = (0.1, 0.15, 0.2, 0.25, 0.3)  # of alpha by each: small changes need late ones
     families: tuple = (0.75, 0.25)  # their shares of alpha
 
 
@@ -189,17 +190,15 @@ class Procedure:
         ps = [0.0 if pair.verdict in (SLOWER, FASTER) else
               1.0 if pair.verdict is not None else change_test(pair.confirm, pair.delta)
               for pair in family]
-        spent = s.families[self.confirming] / len(s.looks)  # share of alpha
+        spent = s.families[self.confirming] * s.spending[self.look]  # share of alpha
         for pair, p in zip(family, holm(ps)):
             if pair.verdict is not None:
                 continue
             pair.confirm_p = min(1.0, p / spent)
             found = pair.estimate(s.level)
-            bound = math.log1p(pair.delta)
-            claims = found.low is not None and (found.low > bound or found.high < -bound)
             if pair.confirm_p <= s.alpha:
                 pair.decide(SLOWER if found.value > 0 else FASTER)
-            elif pair.is_within(found, pair.equivalence) and not claims:
+            elif pair.is_within(found, pair.delta):  # not earlier: 1.5% may yet prove to be 2%
                 pair.decide(EQUIVALENT)
             elif last:
                 self._leave(pair, found, f"not confirmed in {len(pair.confirm)} rounds")
