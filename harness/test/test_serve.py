@@ -51,8 +51,43 @@ def test_a_slowdown_is_recorded():
     assert lines[2]["slowdown"] == 0.05
 
 
+def test_two_builds_take_turns(tmp_path):
+    """Each batch has its turn, nobody waits alone, and a partner's work is not held to be foreign."""
+    with open(tmp_path / "baton", "wb") as file:
+        file.truncate(4096)
+    argv = [str(BINARY), "serve", *SELECT]
+    sides = [subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+             for _ in range(2)]
+    for seat, side in enumerate(sides):
+        request = ask(n=20000, batches=16, baton=str(tmp_path / "baton"), seat=seat, seats=2)
+        side.stdin.write(json.dumps(request) + "\n")
+        side.stdin.flush()
+    found = []
+    for side in sides:
+        out, _ = side.communicate(timeout=120)
+        found.append([json.loads(line) for line in out.splitlines()][2])
+    for sample in found:
+        assert sample["status"] == "ok" and len(sample["batches"]) == 16
+        assert sample["baton"]["seats"] == 2 and not sample["baton"]["alone"]
+        assert sample["baton"]["wait_ns"] > 0 and sample["baton"]["partner_cpu_ns"] > 0
+
+
+def test_a_partner_that_never_comes_is_not_waited_for(tmp_path):
+    with open(tmp_path / "baton", "wb") as file:
+        file.truncate(4096)
+    _, lines = serve(ask(n=1000, baton=str(tmp_path / "baton"), seat=1, seats=2))
+    assert lines[2]["status"] == "ok" and lines[2]["baton"]["alone"]
+
+
+def test_a_baton_that_is_not_there_fails_the_sample(tmp_path):
+    _, lines = serve(ask(n=1000, baton=str(tmp_path / "nothing"), seat=0, seats=2))
+    assert lines[2]["status"] == "failed" and "baton" in lines[2]["reason"]
+
+
 @pytest.mark.parametrize("request_, says", [
-    (ask("no/such/cell"), "no such cell"), (ask(round_=20), "round"), (ask(round_=-1), "round"),
+    (ask(baton="/tmp/x", seat=0, seats=2), "n"), (ask(baton="/" * 64, n=1), "63"),
+    (ask(batches=65), "range"), (ask("no/such/cell"), "no such cell"),
+    (ask(round_=20), "round"), (ask(round_=-1), "round"),
     (ask(target_ns=0), "out of range"), (ask(slowdown=-1), "out of range"), (ask(n=-1), "range"),
     ("nonsense\n", "expected"), ({"cell": KEY}, "round"), ("[]\n", "object"),
 ])
@@ -113,6 +148,18 @@ def test_compare_of_the_driver_with_its_copy(tmp_path):
     assert found["mode"] == "aa" and [p["key"] for p in found["pairs"]] == [KEY]
     assert found["pairs"][0]["rounds"]["screen"] > 0
     assert (tmp_path / "r.jsonl").exists()
+
+
+def test_plugins_are_compared_by_what_they_bring(tmp_path):
+    for name in ("old.so", "new.so"):
+        shutil.copy2(EXAMPLE, tmp_path / name)
+    same = threadlab("compare", "old.so", "new.so", cwd=tmp_path)
+    assert same.returncode == 0 and "same code" in same.stdout
+    done = threadlab("compare", "old.so", "new.so", "--aa", "--json", "--budget", "3s", "--bench",
+                     "switch.yield,example.*", "--out", "r.jsonl", cwd=tmp_path)
+    assert done.returncode in (0, 1), done.stderr
+    found = json.loads(done.stdout)["pairs"]
+    assert found and all("example" in p["bench"] or "example" in p["impl"] for p in found)
 
 
 @pytest.mark.skipif(BINARY != ROOT / "build/release/threadlab" or not shutil.which("nm"),
