@@ -30,8 +30,8 @@ struct measure_order {
     int batches;        /* these four: see struct cell_order */
     const char *baton;  /* NULL: none */
     int seat, seats;
-    double slowdown;    /* see struct cell_order */
-    bool count;         /* with the counting pass */
+    double slowdown; /* see struct cell_order */
+    bool count;      /* with the counting pass */
 };
 
 /* What it gave. The pointers of `sample` lead into this struct and into the measure: valid until

@@ -93,8 +93,8 @@ def pairs_of_impls(server, base_impl, head_impl, every_cell):
 class Session:
     """A comparison under way.
 
-    base, head: servers of the two builds; twin: another one of base's build, for A/A. options: seed,
-    budget (seconds), target_ns (timed windows of a process) and slowdown(key) (share that head is
+    base, head: servers of the two builds; twin: another one of base's build, for A/A. options:
+    seed, budget (seconds), target_ns (timed windows of a process) and slowdown(key) (share that head is
     made slower by). say: takes a line of progress.
     """
 
@@ -347,7 +347,8 @@ def line(session, procedure, limits, mode, names, missing, started):
             "base_ns": float(np.median(item.base_values)) if item.base_values else None,
             "head_ns": float(np.median(item.head_values)) if item.head_values else None,
             "unit": bench.get("unit") or "ns", "n": item.n, "turns": item.turns,
-            "rounds": {"screen_from": FIRST_ROUND, "screen": len(pair.screen), "confirm": len(pair.confirm),
+            "rounds": {"screen_from": FIRST_ROUND, "screen": len(pair.screen),
+                       "confirm": len(pair.confirm),
                        "confirm_from": item.confirm_from, "lost": item.lost},
             "p": {"screen": pair.screen_p, "confirm": pair.confirm_p},
             "trusted": item.trusted / item.samples if item.samples else None,

@@ -198,7 +198,7 @@ class Procedure:
             found = pair.estimate(s.level)
             if pair.confirm_p <= s.alpha:
                 pair.decide(SLOWER if found.value > 0 else FASTER)
-            elif pair.is_within(found, (pair.delta + pair.equivalence) / 2):  # beyond: go on looking
+            elif pair.is_within(found, (pair.delta + pair.equivalence) / 2):  # else look on
                 pair.decide(EQUIVALENT)
             elif last:
                 self._leave(pair, found, f"not confirmed in {len(pair.confirm)} rounds")

@@ -52,7 +52,7 @@ def test_a_slowdown_is_recorded():
 
 
 def test_two_builds_take_turns(tmp_path):
-    """Each batch has its turn, nobody waits alone, and a partner's work is not held to be foreign."""
+    """Each batch has its turn, nobody waits alone, and what the partner used is known."""
     with open(tmp_path / "baton", "wb") as file:
         file.truncate(4096)
     argv = [str(BINARY), "serve", *SELECT]
