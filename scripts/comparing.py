@@ -94,8 +94,8 @@ class Session:
     """A comparison under way.
 
     base, head: servers of the two builds; twin: another one of base's build, for A/A. options:
-    seed, budget (seconds), target_ns (timed windows of a process) and slowdown(key) (share that head is
-    made slower by). say: takes a line of progress.
+    seed, budget (seconds), target_ns (timed windows of a process) and slowdown(key) (share that
+    head is made slower by). say: takes a line of progress.
     """
 
     def __init__(self, items, base, head, twin, options, say):
@@ -174,7 +174,7 @@ class Session:
         order = list(wanted)
         self.random.shuffle(order)
         for place, at in enumerate(order):
-            item, pair = self.items[at], procedure.pairs[at]
+            item = self.items[at]
             confirming = procedure.confirming is not None
             if confirming and item.confirm_from is None:
                 item.confirm_from = self.round
