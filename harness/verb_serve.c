@@ -5,9 +5,11 @@
  *
  * Protocol 1, JSON Lines. serve writes the `run` header of the record, then
  *
- *     {"type":"ready","protocol":1,"cells":[{"key":...,"away":[...],"unsupported":null,...},...]}
+ *     {"type":"ready","protocol":1,"seats":4,
+ *      "cells":[{"key":...,"away":[...],"unsupported":null,...},...]}
  *
- * `away`: axes and parameters whose value is not the first of their list. Then for each line read,
+ * `seats`: that a baton may have (absent: it knows no baton). `away`: axes and parameters whose
+ * value is not the first of their list. Then for each line read,
  *
  *     {"cell":"<key>","round":3,"position":5,"target_ns":8000000,"n":1000,"batches":32,
  *      "slowdown":0.05,"baton":"/proc/123/fd/4","seat":0,"seats":2}
@@ -170,8 +172,8 @@ static int say_ready(struct server *s, const struct request *request)
         json_object_set_new(cell, "away", away(request, &s->plan.cells[i]));
         json_array_append_new(cells, cell);
     }
-    return record_write(s->out, json_pack("{s:s, s:i, s:o}", "type", "ready", "protocol", PROTOCOL,
-                                          "cells", cells));
+    return record_write(s->out, json_pack("{s:s, s:i, s:i, s:o}", "type", "ready", "protocol",
+                                          PROTOCOL, "seats", BATON_SEATS, "cells", cells));
 }
 
 int verb_serve(struct request *request)

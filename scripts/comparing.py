@@ -153,6 +153,7 @@ class Session:
         """Rounds 0 and 1: finds n, which cells can take turns, and leaves out what turns out to be
         unsupported in base."""
         kept = []
+        can_turn = all(s.seats >= 3 for s in (self.base, self.head, self.twin))
         for at, item in enumerate(self.items):
             base, head = self.measure(item, 2 * at, round_number=0)
             item.first = (base, head)
@@ -165,7 +166,7 @@ class Session:
                 window = float(np.median([b["ns"] for b in base["batches"][0::2]]))
                 wanted = self.options.target_ns / (1.5 * BATCHES)
                 item.n = max(1, round(base["linearity"]["n"] * wanted / max(window, 1)))
-                item.turns = not all(busy_while_waiting(s)
+                item.turns = can_turn and not all(busy_while_waiting(s)
                                      for s in self.measure(item, 2 * at, round_number=1))
         self.items = kept
         self.round = FIRST_ROUND

@@ -54,6 +54,7 @@ class Server:
         if ready.get("protocol") != PROTOCOL:
             raise ServeError(f"{name}: speaks protocol {ready.get('protocol')} of serve, "
                              f"this compare knows {PROTOCOL}")
+        self.seats = ready.get("seats", 0)  # of a baton; 0: it knows none
         self.cells = {cell["key"]: cell for cell in ready["cells"]}
 
     def __enter__(self):

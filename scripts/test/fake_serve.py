@@ -45,7 +45,8 @@ def serve(config, argv):
     for c in cells.values():
         header["benches"][c["bench"]]["version"] = c.get("version", 1)
     say(header)
-    say({"type": "ready", "protocol": config.get("protocol", 1), "cells": [
+    say({"type": "ready", "protocol": config.get("protocol", 1),
+         "seats": config.get("seats", 4), "cells": [
         {"key": key, "bench": c["bench"], "impl": c["impl"], "axes": c["axes"],
          "params": c["params"], "policy": c["policy"], "relation": c["policy"], "cpus": c["cpus"],
          "unsupported": c.get("unsupported"), "away": c["away"]} for key, c in cells.items()]})

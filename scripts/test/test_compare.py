@@ -170,6 +170,11 @@ def test_cells_take_turns_unless_they_compute_while_they_wait(bench):
             assert ("baton" in s) == (s["round"] == 1 or s["round"] > 1 and s["bench"] != "demo.c")
 
 
+def test_a_build_that_knows_no_baton_is_measured_one_after_the_other(bench):
+    done = bench(bench.driver("old", cells(), seats=0), bench.driver("new", cells(1.05)), "--json")
+    assert {p["turns"] for p in pairs(done).values()} == {False} and done.returncode == 1
+
+
 def test_another_version_of_a_benchmark_is_not_compared(bench):
     newer = cells()
     newer[2]["version"] = 2
