@@ -10,6 +10,8 @@
 
 #include <cmocka.h>
 
+#include "fake_root.h"
+
 #include "doctor.h"
 
 #include <stdio.h>
@@ -70,29 +72,11 @@ static const struct noise quiet = {
     .load1 = 0.1,
 };
 
-static char root[] = "/tmp/test_doctor.XXXXXX";
 static struct noise noise;
 static char pmu_reason[128];
 static struct env env;
 static struct doctor_finding findings[DOCTOR_MAX];
 static int n;
-
-static void put(const char *path, const char *text)
-{
-    char full[512], *slash;
-    FILE *file;
-
-    snprintf(full, sizeof(full), "%s%s", root, path);
-    for (slash = full + strlen(root) + 1; (slash = strchr(slash, '/')); slash++) {
-        *slash = '\0';
-        mkdir(full, 0755);
-        *slash = '/';
-    }
-    file = fopen(full, "w");
-    assert_non_null(file);
-    fputs(text, file);
-    fclose(file);
-}
 
 static void take_away(const char *path)
 {
@@ -100,21 +84,6 @@ static void take_away(const char *path)
 
     snprintf(full, sizeof(full), "%s%s", root, path);
     assert_int_equal(unlink(full), 0);
-}
-
-static int make_root(void **state)
-{
-    (void)state;
-    return mkdtemp(root) ? 0 : -1;
-}
-
-static int remove_root(void **state)
-{
-    char command[64];
-
-    (void)state;
-    snprintf(command, sizeof(command), "rm -rf %s", root);
-    return system(command);
 }
 
 /* text NULL: a number. */

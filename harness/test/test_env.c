@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include "fake_root.h"
+
 #include "env.h"
 
 #include <errno.h>
@@ -16,40 +18,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-static char root[] = "/tmp/test_env.XXXXXX";
-
-static void put(const char *path, const char *text)
-{
-    char full[512], *slash;
-    FILE *file;
-
-    snprintf(full, sizeof(full), "%s%s", root, path);
-    for (slash = full + strlen(root) + 1; (slash = strchr(slash, '/')); slash++) {
-        *slash = '\0';
-        mkdir(full, 0755);
-        *slash = '/';
-    }
-    file = fopen(full, "w");
-    assert_non_null(file);
-    fputs(text, file);
-    fclose(file);
-}
-
-static int make_root(void **state)
-{
-    (void)state;
-    return mkdtemp(root) ? 0 : -1;
-}
-
-static int remove_root(void **state)
-{
-    char command[64];
-
-    (void)state;
-    snprintf(command, sizeof(command), "rm -rf %s", root);
-    return system(command);
-}
 
 static void assert_text(const struct env *env, const char *group, const char *key, const char *text)
 {

@@ -10,6 +10,8 @@
 
 #include <cmocka.h>
 
+#include "fake_root.h"
+
 #include "noise.h"
 
 #include <errno.h>
@@ -20,39 +22,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char root[] = "/tmp/test_noise.XXXXXX";
-
-static void put(const char *path, const char *text)
+static int leave_root(void **state)
 {
-    char full[512], *slash;
-    FILE *file;
-
-    snprintf(full, sizeof(full), "%s/%s", root, path);
-    for (slash = full + strlen(root) + 1; (slash = strchr(slash, '/')); slash++) {
-        *slash = '\0';
-        mkdir(full, 0755);
-        *slash = '/';
-    }
-    file = fopen(full, "w");
-    assert_non_null(file);
-    fputs(text, file);
-    fclose(file);
-}
-
-static int make_root(void **state)
-{
-    (void)state;
-    return mkdtemp(root) ? 0 : -1;
-}
-
-static int remove_root(void **state)
-{
-    char command[64];
-
-    (void)state;
     noise_set_root(NULL);
-    snprintf(command, sizeof(command), "rm -rf %s", root);
-    return system(command);
+    return remove_root(state);
 }
 
 static void differences_are_exact(void **state)
@@ -288,5 +261,5 @@ int main(void)
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
-    return cmocka_run_group_tests(tests, make_root, remove_root);
+    return cmocka_run_group_tests(tests, make_root, leave_root);
 }
