@@ -7,7 +7,7 @@ import shutil
 import subprocess
 
 import pytest
-from driver import BINARY, EXAMPLE, ROOT, one_clear_line, threadlab
+from driver import BINARY, EXAMPLE, one_clear_line, threadlab
 
 KEY = "switch.yield/green/same-pu/threads=2,recycle=stack,tls=errno,policy=fifo"
 SELECT = ("--impl", "green,nptl", "--bench", "switch.yield,lock.uncontended", "--preset", "quick",
@@ -165,20 +165,3 @@ def test_plugins_are_compared_by_what_they_bring(tmp_path):
     assert done.returncode in (0, 1), done.stderr
     found = json.loads(done.stdout)["pairs"]
     assert found and all("example" in p["bench"] or "example" in p["impl"] for p in found)
-
-
-@pytest.mark.skipif(BINARY != ROOT / "build/release/threadlab" or not shutil.which("nm"),
-                    reason="`make pads` links build/release, and nm reads it")
-def test_pads_move_the_code():
-    """The same code, elsewhere."""
-    subprocess.run(["make", "-s", "pads"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-
-    def where(path):
-        done = subprocess.run(["nm", str(path)], capture_output=True, text=True, check=True)
-        return {line.split()[2]: int(line.split()[0], 16) for line in done.stdout.splitlines()
-                if len(line.split()) == 3}
-
-    plain = where(BINARY)["tl_now_ns"]
-    for pad in (64, 448, 2112, 4544):
-        moved = where(BINARY.parent / f"threadlab.pad{pad}")["tl_now_ns"]
-        assert moved == plain + pad and moved % 64 == 0
