@@ -50,14 +50,18 @@ class Build:
 
 
 def code_hash(path):
-    """SHA-256 of an ELF file without debug data, build id and the stamp with the revision."""
+    """SHA-256 of an ELF file without debug data, build id and the stamp with the revision; of the
+    whole file where it is none, or where there is no objcopy (binutils)."""
     with tempfile.TemporaryDirectory() as folder:
         bare = pathlib.Path(folder, "bare")
-        done = subprocess.run(
-            ["objcopy", "--strip-all", "--remove-section=.note.gnu.build-id",
-             "--remove-section=.threadlab.stamp", "--remove-section=.comment", str(path),
-             str(bare)], capture_output=True, check=False)
-        data = (bare if done.returncode == 0 else pathlib.Path(path)).read_bytes()
+        try:
+            status = subprocess.run(
+                ["objcopy", "--strip-all", "--remove-section=.note.gnu.build-id",
+                 "--remove-section=.threadlab.stamp", "--remove-section=.comment", str(path),
+                 str(bare)], capture_output=True, check=False).returncode
+        except OSError:
+            status = 1
+        data = (pathlib.Path(path) if status else bare).read_bytes()
     return hashlib.sha256(data).hexdigest()
 
 
