@@ -27,7 +27,7 @@
 #include <sys/types.h>
 #include <time.h>
 
-#define TL_ABI 2 /* changes when a plugin compiled against an older header would misbehave */
+#define TL_ABI 3 /* changes when a plugin compiled against an older header would misbehave */
 
 /* Promises that no function pointer can express. */
 enum tl_trait {
@@ -62,8 +62,10 @@ struct tl_attr {
     void *stack;       /* NULL, or the caller's own memory of stack_size bytes, without a guard;
                         * free to be used again once the thread is joined. ENOTSUP: not offered */
     const struct tl_sched *sched; /* NULL: as the creator's. ENOTSUP: not offered. EPERM */
-    int slot; /* place slot 0..nslots-1 whose PU it runs on; TL_SLOT_INHERIT: where its
-               * creator runs. Means nothing to an implementation without TL_PARALLEL */
+    int slot;   /* place slot 0..nslots-1 whose PU it runs on; TL_SLOT_INHERIT: where its
+                 * creator runs. Means nothing to an implementation without TL_PARALLEL */
+    bool bound; /* true: a kernel thread of its own, for life (PTHREAD_SCOPE_SYSTEM); so is every
+                 * thread of a TL_ONE_TO_ONE implementation. ENOTSUP: not offered */
 };
 #define TL_ATTR_INIT            \
     {                           \
@@ -213,7 +215,8 @@ struct tl_cancel_ops {
     void (*test)(void);                    /* pthread_testcancel */
 };
 
-/* Signals. `set` is the C library's. Handlers are installed with sigaction(2), per process. */
+/* Signals. `set` is the C library's. Handlers are per process, installed by `action`, or, where
+ * that is NULL, with sigaction(2). */
 struct tl_signal_ops {
     /* Sends sig to one thread (pthread_kill); value: NULL, or the payload (pthread_sigqueue).
      * ESRCH: it has ended. EAGAIN: the queue of real-time signals is full. ENOTSUP: this model
@@ -224,6 +227,9 @@ struct tl_signal_ops {
     int (*timedwait)(const sigset_t *set, siginfo_t *info, uint64_t ns); /* relative. EAGAIN */
     int (*suspend)(const sigset_t *mask); /* sigsuspend: until a handler has run, then 0 */
     int (*pending)(sigset_t *set);        /* of the thread and of the process */
+    /* sigaction, where the library stands between the kernel and the handler (masks that the kernel
+     * does not know). The handler sees what sigaction(2) promises. EINVAL */
+    int (*action)(int sig, const struct sigaction *action, struct sigaction *old);
 };
 
 /* fork in a threaded process: fork1 semantics (only the caller lives on in the child). */
@@ -244,17 +250,60 @@ struct tl_info_ops {
     int (*get_sched)(struct tl_thread t, struct tl_sched *sched);
 };
 
-/* Blocking calls that stop only the caller (jackets, where the model needs them). *done: bytes.
- * EINTR where POSIX has it. NULL in an implementation with TL_BLOCKS_ALONE: the plain calls do. */
+/* Blocking calls that stop only the caller (jackets, where the model needs them); cancellation
+ * points. Any of them may be NULL. They answer what the plain call leaves in errno, EINTR where
+ * POSIX has it, and *done is its result (undefined after an error). NULL as a whole in an
+ * implementation with TL_BLOCKS_ALONE: the plain calls do. */
+struct pollfd;
+struct sockaddr;
 struct tl_io_ops {
     int (*read)(int fd, void *buffer, size_t size, size_t *done);
     int (*write)(int fd, const void *buffer, size_t size, size_t *done);
+    int (*accept)(int fd, struct sockaddr *address, unsigned *size, int flags, int *done);
+    int (*connect)(int fd, const struct sockaddr *address, unsigned size);
+    int (*poll)(struct pollfd *fds, size_t n, int timeout_ms, int *done);
+    int (*waitpid)(pid_t pid, int *status, int options, pid_t *done);
+    /* Any other call that may block: calls f(arg) at once, in the calling thread, which is not a
+     * cancellation point and must not enter the implementation meanwhile; its kernel thread is
+     * replaced by another one for as long as f takes. */
+    int (*blocking)(void (*f)(void *), void *arg);
 };
 
-/* How many kernel threads run the threads of an M:N implementation; 0: it decides. */
+/* How many kernel threads (LWPs) run the unbound threads of an M:N implementation at once; 0: it
+ * decides. After thr_setconcurrency of SunOS (Powell et al. 1991). */
 struct tl_concurrency_ops {
-    int (*set)(unsigned n); /* EAGAIN, EINVAL */
-    unsigned (*get)(void);
+    int (*set)(unsigned n); /* EAGAIN: no more kernel threads; EINVAL */
+    unsigned (*get)(void);  /* what was set; 0: it decides */
+    unsigned (*lwps)(void); /* kernel threads that exist now for unbound threads, idle or not */
+};
+
+/* What the library's own books say about a thread: one row of its table. */
+struct tl_thread_row {
+    struct tl_thread thread;
+    char name[16];
+    const char *state; /* one word: "running", "ready", "mutex", "cond", "join", "sleep" ... */
+    int lwp;           /* number of the kernel thread that it runs on, from 0; -1: on none */
+    bool bound;
+    const void *pc, *sp; /* where it goes on; NULL: it runs now, or that is not known */
+    const void *low;     /* lowest usable byte of its stack; NULL: not known */
+    size_t stack_size;   /* usable bytes from low on */
+    size_t stack_used;   /* bytes above sp; 0: not known */
+};
+
+/* One count of what the library did: where its scheduler was entered, and why. */
+struct tl_counter {
+    const char *name; /* "yields", "waits", "wakes", "preemptions", "steals", "lwp-parks" ... */
+    uint64_t value;
+};
+
+/* For who looks from outside. */
+struct tl_inspect_ops {
+    /* Calls row(r, arg) for each thread that has not ended. Others may run meanwhile: each row is
+     * true for some moment. Async-signal-safe. */
+    int (*threads)(void (*row)(const struct tl_thread_row *r, void *arg), void *arg);
+    /* Fills at most n; returns how many there are. Sums over all kernel threads, not exact while
+     * they run. */
+    unsigned (*counters)(struct tl_counter *counters, unsigned n);
 };
 
 struct tl_impl {
@@ -305,6 +354,7 @@ struct tl_impl {
     const struct tl_info_ops *info;
     const struct tl_io_ops *io;
     const struct tl_concurrency_ops *concurrency;
+    const struct tl_inspect_ops *inspect;
 
     /* For what is NULL above, and for a trait that is not promised: one line that says why this
      * model does not offer it (and teaches). `what` is the member's name ("signal", "signal.wait",

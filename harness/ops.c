@@ -39,6 +39,7 @@ static const struct member members[] = {
     DIRECT(info),
     DIRECT(io),
     DIRECT(concurrency),
+    DIRECT(inspect),
     OF(mutex, timedlock),
     OF(mutex, consistent),
     OF(cond, timedwait),
@@ -53,6 +54,7 @@ static const struct member members[] = {
     OF(signal, timedwait),
     OF(signal, suspend),
     OF(signal, pending),
+    OF(signal, action),
     OF(fork, fork),
     OF(fork, atfork),
     OF(fork, fork_all),
@@ -63,6 +65,14 @@ static const struct member members[] = {
     OF(info, get_sched),
     OF(io, read),
     OF(io, write),
+    OF(io, accept),
+    OF(io, connect),
+    OF(io, poll),
+    OF(io, waitpid),
+    OF(io, blocking),
+    OF(concurrency, lwps),
+    OF(inspect, threads),
+    OF(inspect, counters),
 };
 
 static bool offered(const struct tl_impl *impl, const struct member *m)

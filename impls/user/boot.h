@@ -136,6 +136,7 @@ static const char *user_why_not(const char *what)
         {"parallel", "all threads share one kernel thread, which runs on one PU at a time"},
         {"preemptive", "a thread that never yields keeps the only kernel thread"},
         {"one-to-one", "the kernel knows one thread, however many there are"},
+        {"attr.bound", "there is one kernel thread, which all threads share"},
         {"concurrency", "there is one kernel thread, by design: nothing to set"},
         {"cancel.async", "nobody runs that could cancel a thread while it runs"},
         {"signal.wait", USER_STOPS},

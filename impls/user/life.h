@@ -171,6 +171,8 @@ static int user_create(struct tl_thread *id, const struct tl_attr *attr, void *(
 
     if (!attr)
         attr = &defaults;
+    if (USER_UNLIKELY(attr->bound))
+        return ENOTSUP;
     err = pool_for(attr, &pool, &usable, &guard);
     if (USER_UNLIKELY(attr->sched != NULL) && !err)
         err = priority_of(lwp, attr->sched, &priority);
