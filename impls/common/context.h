@@ -17,6 +17,15 @@
  *     save(c): c->pc = the end of this asm; c->sp, c->frame, c->fp_control = the registers
  *     load(c): the registers = c->sp, c->frame, c->fp_control
  *
+ * The _shared forms are for contexts that any of several kernel threads may go on with: a context
+ * whose pc is NULL runs, or is still being saved, and must not be switched to. So pc is taken (set
+ * to NULL) when the context goes on, and stored last, from the next stack, when it is saved:
+ *
+ *     save(c) stores all but pc; load(c): target = c->pc; c->pc = NULL; the rest as below
+ *     switch_shared(from, to):     save(from); load(to); from->pc = the end; jump to target
+ *
+ * Whoever waits for from->pc to be no longer NULL (acquire) pairs with that store (release).
+ *
  * f runs when nothing of the old stack is in use any more: the place to let another kernel thread
  * have it, to release a lock, or to free it. It must not switch.
  *
@@ -135,6 +144,76 @@ context_leave_then(const struct context *to, void (*then)(void *), void *arg)
     __builtin_unreachable();
 }
 
+/* The shared_ forms, see above. to in rsi, from in rdi. */
+#define CONTEXT_SAVE_SHARED     \
+    "leaq 1f(%%rip), %%rax\n\t" \
+    "movq %%rsp, 0(%%rdi)\n\t"  \
+    "movq %%rbp, 16(%%rdi)\n\t" \
+    "stmxcsr 24(%%rdi)\n\t"     \
+    "fnstcw 28(%%rdi)\n\t"
+/* Stores are seen in their order (TSO), so pc is seen after the rest. */
+#define CONTEXT_PUBLISH "movq %%rax, 8(%%rdi)\n\t"
+#define CONTEXT_TAKE            \
+    "movq 8(%%rsi), %%r12\n\t"  \
+    "movq $0, 8(%%rsi)\n\t"     \
+    "movq 0(%%rsi), %%rsp\n\t"  \
+    "movq 16(%%rsi), %%rbp\n\t" \
+    "ldmxcsr 24(%%rsi)\n\t"     \
+    "fldcw 28(%%rsi)\n\t"
+/* r12 and r13 survive f. */
+#define CONTEXT_CALL_SHARED       \
+    "movq %%rsp, %%r13\n\t"       \
+    "leaq -128(%%rsp), %%rsp\n\t" \
+    "andq $-16, %%rsp\n\t"        \
+    "movq %%rcx, %%rdi\n\t"       \
+    "callq *%%rdx\n\t"            \
+    "movq %%r13, %%rsp\n\t"       \
+    "jmpq *%%r12\n"
+
+static inline __attribute__((always_inline)) void context_switch_shared(struct context *from,
+                                                                        struct context *to)
+{
+    void *rdx, *rcx;
+
+    __asm__ volatile(CONTEXT_SAVE_SHARED CONTEXT_TAKE CONTEXT_PUBLISH "jmpq *%%r12\n"
+                                                                      "1:"
+                     : "+D"(from), "+S"(to), "=d"(rdx), "=c"(rcx)
+                     :
+                     : CONTEXT_CLOBBER);
+}
+
+static inline __attribute__((always_inline)) void context_switch_then_shared(struct context *from,
+                                                                             struct context *to,
+                                                                             void (*then)(void *),
+                                                                             void *arg)
+{
+    __asm__ volatile(CONTEXT_SAVE_SHARED CONTEXT_TAKE CONTEXT_PUBLISH CONTEXT_CALL_SHARED "1:"
+                     : "+D"(from), "+S"(to), "+d"(then), "+c"(arg)
+                     :
+                     : CONTEXT_CLOBBER);
+}
+
+static inline __attribute__((always_inline)) void
+context_start_shared(struct context *from, void *top, void (*entry)(void))
+{
+    void *rcx;
+
+    __asm__ volatile(CONTEXT_SAVE_SHARED "movq %%rsi, %%rsp\n\t"
+                                         "xorl %%ebp, %%ebp\n\t"
+                                         "pushq $0\n\t" CONTEXT_PUBLISH "jmpq *%%rdx\n"
+                                         "1:"
+                     : "+D"(from), "+S"(top), "+d"(entry), "=c"(rcx)
+                     :
+                     : CONTEXT_CLOBBER);
+}
+
+static inline __attribute__((always_inline, noreturn)) void
+context_leave_then_shared(struct context *to, void (*then)(void *), void *arg)
+{
+    __asm__ volatile(CONTEXT_TAKE CONTEXT_CALL_SHARED : : "S"(to), "d"(then), "c"(arg) : "memory");
+    __builtin_unreachable();
+}
+
 /* A context that starts with entry when it is first switched to. */
 static inline void context_make(struct context *c, void *top, void (*entry)(void))
 {
@@ -240,6 +319,92 @@ context_leave_then(const struct context *to, void (*then)(void *), void *arg)
     CONTEXT_REGISTER(x3, 3, arg);
 
     __asm__ volatile(CONTEXT_LOAD CONTEXT_CALL : : "r"(x1), "r"(x2), "r"(x3) : "memory");
+    __builtin_unreachable();
+}
+
+/* The shared_ forms, see above: pc is stored by a release, after the rest. x19 and x20 survive f.
+ */
+#define CONTEXT_SAVE_SHARED  \
+    "adr x4, 1f\n\t"         \
+    "mov x5, sp\n\t"         \
+    "mrs x6, fpcr\n\t"       \
+    "str x5, [x0]\n\t"       \
+    "str x29, [x0, #16]\n\t" \
+    "str w6, [x0, #24]\n\t"
+#define CONTEXT_PUBLISH  \
+    "add x0, x0, #8\n\t" \
+    "stlr x4, [x0]\n\t"
+#define CONTEXT_TAKE         \
+    "ldp x5, x20, [x1]\n\t"  \
+    "str xzr, [x1, #8]\n\t"  \
+    "ldr x29, [x1, #16]\n\t" \
+    "ldr w6, [x1, #24]\n\t"  \
+    "mov sp, x5\n\t"         \
+    "mov x19, x5\n\t"        \
+    "msr fpcr, x6\n\t"
+#define CONTEXT_GO     \
+    "mov x17, x20\n\t" \
+    "br x17\n"
+#define CONTEXT_CALL_SHARED \
+    "mov x0, x3\n\t"        \
+    "blr x2\n\t"            \
+    "mov sp, x19\n\t" CONTEXT_GO
+
+static inline __attribute__((always_inline)) void context_switch_shared(struct context *from,
+                                                                        struct context *to)
+{
+    CONTEXT_REGISTER(x0, 0, from);
+    CONTEXT_REGISTER(x1, 1, to);
+    register void *x2 __asm__("x2");
+    register void *x3 __asm__("x3");
+
+    __asm__ volatile(CONTEXT_SAVE_SHARED CONTEXT_TAKE CONTEXT_PUBLISH CONTEXT_GO "1:"
+                     : "+r"(x0), "+r"(x1), "=r"(x2), "=r"(x3)
+                     :
+                     : CONTEXT_CLOBBER);
+}
+
+static inline __attribute__((always_inline)) void context_switch_then_shared(struct context *from,
+                                                                             struct context *to,
+                                                                             void (*then)(void *),
+                                                                             void *arg)
+{
+    CONTEXT_REGISTER(x0, 0, from);
+    CONTEXT_REGISTER(x1, 1, to);
+    CONTEXT_REGISTER(x2, 2, then);
+    CONTEXT_REGISTER(x3, 3, arg);
+
+    __asm__ volatile(CONTEXT_SAVE_SHARED CONTEXT_TAKE CONTEXT_PUBLISH CONTEXT_CALL_SHARED "1:"
+                     : "+r"(x0), "+r"(x1), "+r"(x2), "+r"(x3)
+                     :
+                     : CONTEXT_CLOBBER);
+}
+
+static inline __attribute__((always_inline)) void
+context_start_shared(struct context *from, void *top, void (*entry)(void))
+{
+    CONTEXT_REGISTER(x0, 0, from);
+    CONTEXT_REGISTER(x1, 1, top);
+    CONTEXT_REGISTER(x2, 2, entry);
+    register void *x3 __asm__("x3");
+
+    __asm__ volatile(CONTEXT_SAVE_SHARED "mov sp, x1\n\t"
+                                         "mov x29, xzr\n\t"
+                                         "mov x30, xzr\n\t" CONTEXT_PUBLISH "br x2\n"
+                                         "1:"
+                     : "+r"(x0), "+r"(x1), "+r"(x2), "=r"(x3)
+                     :
+                     : CONTEXT_CLOBBER);
+}
+
+static inline __attribute__((always_inline, noreturn)) void
+context_leave_then_shared(struct context *to, void (*then)(void *), void *arg)
+{
+    CONTEXT_REGISTER(x1, 1, to);
+    CONTEXT_REGISTER(x2, 2, then);
+    CONTEXT_REGISTER(x3, 3, arg);
+
+    __asm__ volatile(CONTEXT_TAKE CONTEXT_CALL_SHARED : : "r"(x1), "r"(x2), "r"(x3) : "memory");
     __builtin_unreachable();
 }
 

@@ -17,8 +17,16 @@ static const struct tl_param user_params[] = {
     {"recycle", "stack,none", "what an ended thread leaves to the next: its stack, or nothing",
      NULL},
     {"tls", "errno,full", "what is private: errno, or the whole TLS block (_Thread_local)", NULL},
+#if USER_MN
+    {"policy", "steal,fifo,lifo,priority",
+     "order of ready threads: queues of each LWP with stealing, or one for all: as they became "
+     "ready, the reverse, or by priority",
+     NULL},
+    {"lwps", "0,1,2,3,4,8,16", "kernel threads that run unbound threads; 0: as many as PUs", NULL},
+#else
     {"policy", "fifo,lifo,priority",
      "order of the run queue: as they became ready, the reverse, or by priority", NULL},
+#endif
     {NULL, NULL, NULL, NULL},
 };
 
@@ -26,12 +34,88 @@ static enum user_policy policy_named(const char *name)
 {
     return !strcmp(name, "lifo")       ? USER_LIFO
            : !strcmp(name, "priority") ? USER_PRIORITY
+           : !strcmp(name, "steal")    ? USER_STEAL
                                        : USER_FIFO;
 }
 
+/* The kernel thread that called run(), and what it runs on. ENOMEM, or what pin answers. */
+#if USER_MN
+static int lwp_boot(const struct tl_boot *boot)
+{
+    struct lwp *lwp;
+    struct stack stack;
+    int err;
+
+    lib.boot = boot;
+    fences_boot();
+    lwp = lwp_new(0);
+    if (!lwp)
+        return ENOMEM;
+    err = stack_map(&stack, USER_IDLE_STACK, lib.page);
+    if (err) {
+        lwp_free(lwp);
+        return err;
+    }
+    lwps_boot_first(lwp);
+    lwp_adopt(lwp);
+    idle_stack_here(lwp); /* that of the first thread: see user_run */
+    lib.first_low = lwp->idle_rest.alone.low;
+    lib.first_high = lwp->idle_rest.high;
+    lwp->idle_rest.alone = stack;
+    lwp->idle_rest.high = stack.high;
+    if (lib.full_tls) {
+        lwp->idle->tp = tls_new();
+        if (!lwp->idle->tp)
+            return ENOMEM;
+        lib.tp = lwp->tp;
+    }
+#ifdef USER_TSAN
+    lwp->idle_rest.fiber = __tsan_create_fiber(0);
+#endif
+    state_set(lwp->idle, USER_ACTIVE);
+    context_make(&lwp->idle->context, stack.high, idle_main);
+    return 0;
+}
+
+/* How many LWPs a value of the parameter means. */
+static unsigned lwps_named(const char *value)
+{
+    unsigned n = (unsigned)strtoul(value, NULL, 10);
+
+    n = n ? n : lib.boot->nslots;
+    return n < USER_LWPS_MAX ? n : USER_LWPS_MAX;
+}
+
+static void lwps_shut(void)
+{
+    struct lwp *lwp = lib.lwp[0];
+
+    lwps_end();
+    stack_unmap(&lwp->idle_rest.alone);
+#ifdef USER_TSAN
+    __tsan_destroy_fiber(lwp->idle_rest.fiber);
+#endif
+    if (lib.full_tls)
+        tls_delete(tp_of(lwp->idle));
+    user_lwp = NULL;
+    lwp_free(lwp);
+}
+#else
+static int lwp_boot(const struct tl_boot *boot)
+{
+    struct lwp *lwp = &the_lwp;
+
+    (void)boot;
+    lwp->tid = (int)syscall(SYS_gettid);
+    lwp->err = lib.full_tls ? &lwp->no_err : &errno; /* each block has its own */
+    lib.tp = lib.full_tls ? tls_current() : NULL;
+    return 0;
+}
+#define lwps_shut() ((void)0)
+#endif
+
 static int user_boot(const struct tl_boot *boot)
 {
-    struct lwp *lwp = lwp_self();
     char reason[128];
     int err;
 
@@ -41,13 +125,11 @@ static int user_boot(const struct tl_boot *boot)
 #ifdef __x86_64__
     lib.fsgsbase = getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE;
 #endif
-    lib.tid = (int)syscall(SYS_gettid);
     lib.pid = getpid();
-    lwp->policy = policy_named(boot->param(boot, "policy"));
-    lwp->slow.policy = lwp->policy != USER_FIFO;
+    lib.policy = policy_named(boot->param(boot, "policy"));
+    lib.slow.policy = lib.policy != (USER_MN ? USER_STEAL : USER_FIFO);
     personal_init(personal_self, user_exit, false);
     generic_init(&user_mutex_ops, &user_cond_ops, &user_cancel_ops, personal_protect, user_self);
-    lwp->err = &errno;
     if (lib.full_tls) {
 #if defined(USER_ASAN) || defined(USER_TSAN)
         return ENOTSUP; /* a sanitizer keeps the kernel thread's state in its TLS block */
@@ -57,10 +139,10 @@ static int user_boot(const struct tl_boot *boot)
             fprintf(stderr, "threadlab: " USER_NAME ": tls=full: %s\n", reason);
             return err;
         }
-        lib.tp = tls_current();
-        lwp->err = &lwp->no_err; /* each block has its own */
     }
-    err = table_boot();
+    err = lwp_boot(boot);
+    if (!err)
+        err = table_boot();
     if (err)
         return err;
     pools_boot();
@@ -73,10 +155,11 @@ static int user_boot(const struct tl_boot *boot)
 /* Only the first thread is left, on the stack of run(). */
 static void user_end(void)
 {
+    lwps_shut();
     if (lib.full_tls)
-        for (size_t i = 1; i < lib.table_used; i++)
-            if (lib.table[i].tp)
-                tls_delete(lib.table[i].tp);
+        for (size_t i = 0; i < lib.table_used; i++)
+            if (lib.table[i].tp && tp_of(&lib.table[i]) != lib.tp)
+                tls_delete(tp_of(&lib.table[i]));
     pools_end();
     signals_end();
     munmap(lib.table, lib.table_size * sizeof(*lib.table));
@@ -89,39 +172,138 @@ static __attribute__((noinline)) void run_first(void *(*entry)(void *), void *ar
         lib.first_value = entry(arg);
 }
 
+#if USER_MN
+/* run() has to return on the kernel thread that called it. */
+static void go_home(struct uthread *self)
+{
+    struct lwp *lwp = lwp_self();
+    struct uthread *next;
+
+    USER_STORE(self->home, lib.lwp[0]);
+    __atomic_fetch_or(&self->context.flags, USER_STRICT, __ATOMIC_RELAXED);
+    if (lwp == lib.lwp[0])
+        return;
+    pinned_push(self, false);
+    next = pick_next(lwp);
+    switch_to(lwp, self, next);
+}
+#endif
+
+/* The first thread's entry has returned: until it is the only one. */
+static void wait_for_all(struct uthread *self)
+{
+    struct uthread *joiner;
+
+#if USER_MN
+    go_home(self);
+#endif
+    thread_lock(self);
+    joiner = USER_JOINER(self);
+    state_set(self, USER_WAITS_ALL);
+#if USER_MN
+    self->joiner = NULL;
+    if (joiner)
+        waits_no_more(joiner);
+#endif
+    thread_unlock(self);
+    if (joiner)
+        make_ready(lwp_self(), joiner);
+#if USER_MN
+    USER_STORE(lib.last_matters, true);
+    heavy(); /* pairs with light() in live_less */
+    thread_lock(self);
+    if (live_sum() == 1 && !lib.first_woken) {
+        lib.first_woken = true;
+        thread_unlock(self);
+        return;
+    }
+    thread_unlock(self);
+    park_trusting(self);
+#else
+    if (lib.live > 1)
+        park_trusting(self);
+#endif
+}
+
 static int user_run(const struct tl_boot *boot, void *(*entry)(void *), void *arg, void **value)
 {
     struct uthread_rest rest = {0};
-    struct lwp *lwp = lwp_self();
     struct uthread *self;
     int err = user_boot(boot);
 
     if (err)
         return err;
-    self = lib.first = lwp->current = table_take();
+    self = lib.first = lwp_self()->current = table_take(lwp_self());
     self->rest = &rest;
     self->tp = lib.tp;
-    self->context.state = USER_ACTIVE;
+    state_set(self, USER_ACTIVE);
 #if USER_UCONTEXT
     self->context.uc = &rest.uc;
 #endif
 #ifdef USER_TSAN
     rest.fiber = __tsan_get_current_fiber();
 #endif
-    lib.live = 1;
+#if USER_MN
+    rest.alone.low = lib.first_low;
+    rest.high = lib.first_high;
+    lib.set = (unsigned)strtoul(boot->param(boot, "lwps"), NULL, 10);
+    err = concurrency_apply(lwps_named(boot->param(boot, "lwps")));
+    if (err) {
+        user_end();
+        return err;
+    }
+#endif
+    live_add(lwp_self(), 1);
 
     run_first(entry, arg);
     finish(self);
     if (value)
         *value = lib.first_value;
-    if (rest.joiner)
-        make_ready(lwp, rest.joiner);
-    if (lib.live > 1)
-        park(lwp, self, USER_WAITS_ALL);
-    lwp->current = NULL;
+    wait_for_all(self);
+    lwp_self()->current = NULL;
     user_end();
     return 0;
 }
+
+#if USER_MN
+
+static int user_set_concurrency(unsigned n)
+{
+    int err = concurrency_apply(n ? n : lib.boot->nslots);
+
+    if (!err)
+        lib.set = n;
+    return err;
+}
+
+static unsigned user_get_concurrency(void)
+{
+    return lib.set;
+}
+
+static unsigned user_lwps(void)
+{
+    return (unsigned)atomic_load(&lib.existing);
+}
+
+static int user_blocking(void (*f)(void *), void *arg)
+{
+    outside_begin(lwp_self());
+    f(arg);
+    outside_end(lwp_self());
+    return 0;
+}
+
+static const struct tl_io_ops user_io_ops = {
+    .blocking = user_blocking,
+};
+
+static const struct tl_concurrency_ops user_concurrency_ops = {
+    .set = user_set_concurrency,
+    .get = user_get_concurrency,
+    .lwps = user_lwps,
+};
+#endif
 
 /* What every thread would have to do at once, because the kernel knows one. */
 #define USER_STOPS "the kernel knows one thread: it would stop them all, not only the caller"
@@ -131,6 +313,14 @@ static const char *user_why_not(const char *what)
     static const struct {
         const char *what, *why;
     } reasons[] = {
+#if USER_MN
+        {"io.read", "a blocking read stops the kernel thread that it is made on"},
+        {"blocks-alone", "a blocking call takes its kernel thread with it, of which there are few"},
+        {"preemptive", "a thread that never yields keeps its kernel thread"},
+        {"one-to-one", "several threads share a kernel thread"},
+        {"yield-is-fifo", "each kernel thread has queues of its own, and takes from the others'"},
+        {"fork.fork_all", "the other kernel threads would have to be made anew in the child"},
+#else
         {"io", "a blocking read stops every thread: the kernel sees one"},
         {"blocks-alone", "a blocking call stops every thread: the kernel sees one"},
         {"parallel", "all threads share one kernel thread, which runs on one PU at a time"},
@@ -138,6 +328,7 @@ static const char *user_why_not(const char *what)
         {"one-to-one", "the kernel knows one thread, however many there are"},
         {"attr.bound", "there is one kernel thread, which all threads share"},
         {"concurrency", "there is one kernel thread, by design: nothing to set"},
+#endif
         {"cancel.async", "nobody runs that could cancel a thread while it runs"},
         {"signal.wait", USER_STOPS},
         {"signal.mask-user", "the mask is the kernel thread's: each change of it is a system call"},
@@ -165,36 +356,48 @@ static const char *user_why_not(const char *what)
     return NULL;
 }
 
-#define USER_IMPL(symbol)                           \
-    static const struct tl_impl symbol = {          \
-        .abi = TL_ABI,                              \
-        .name = USER_NAME,                          \
-        .model = USER_MODEL,                        \
-        .summary = USER_SUMMARY,                    \
-        .traits = TL_CONCURRENT | TL_YIELD_IS_FIFO, \
-        .params = user_params,                      \
-        .run = user_run,                            \
-        .create = user_create,                      \
-        .join = user_join,                          \
-        .detach = user_detach,                      \
-        .yield = user_yield,                        \
-        .self = user_self,                          \
-        .sleep = user_sleep,                        \
-        .exit = user_exit,                          \
-        .protect = personal_protect,                \
-        .once = generic_once,                       \
-        .mutex = &user_mutex_ops,                   \
-        .cond = &user_cond_ops,                     \
-        .sem = &user_sem_ops,                       \
-        .rwlock = &generic_rwlock,                  \
-        .barrier = &generic_barrier,                \
-        .key = &personal_key,                       \
-        .cancel = &user_cancel_ops,                 \
-        .signal = &user_signal_ops,                 \
-        .fork = &user_fork_ops,                     \
-        .info = &user_info_ops,                     \
-        .why_not = user_why_not,                    \
-    };                                              \
+#if USER_MN
+#define USER_TRAITS (TL_CONCURRENT | TL_PARALLEL)
+#define USER_CONCURRENCY &user_concurrency_ops
+#define USER_IO &user_io_ops
+#else
+#define USER_TRAITS (TL_CONCURRENT | TL_YIELD_IS_FIFO)
+#define USER_CONCURRENCY NULL
+#define USER_IO NULL
+#endif
+
+#define USER_IMPL(symbol)                  \
+    static const struct tl_impl symbol = { \
+        .abi = TL_ABI,                     \
+        .name = USER_NAME,                 \
+        .model = USER_MODEL,               \
+        .summary = USER_SUMMARY,           \
+        .traits = USER_TRAITS,             \
+        .params = user_params,             \
+        .run = user_run,                   \
+        .create = user_create,             \
+        .join = user_join,                 \
+        .detach = user_detach,             \
+        .yield = user_yield,               \
+        .self = user_self,                 \
+        .sleep = user_sleep,               \
+        .exit = user_exit,                 \
+        .protect = personal_protect,       \
+        .once = generic_once,              \
+        .mutex = &user_mutex_ops,          \
+        .cond = &user_cond_ops,            \
+        .sem = &user_sem_ops,              \
+        .rwlock = &generic_rwlock,         \
+        .barrier = &generic_barrier,       \
+        .key = &personal_key,              \
+        .cancel = &user_cancel_ops,        \
+        .signal = &user_signal_ops,        \
+        .fork = &user_fork_ops,            \
+        .info = &user_info_ops,            \
+        .io = USER_IO,                     \
+        .concurrency = USER_CONCURRENCY,   \
+        .why_not = user_why_not,           \
+    };                                     \
     TL_IMPL(symbol)
 
 #endif

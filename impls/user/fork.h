@@ -15,56 +15,169 @@
 
 #include "../common/atfork.h"
 
+/* ---- several LWPs ---------------------------------------------------------------------------- */
+
+#if USER_MN
+
+/* So that what is shared is whole in the child: in this order. No thread's own lock: see
+ * lwps_drop_others. */
+static void library_lock(void)
+{
+    if (!lib.multi)
+        return;
+    lock_take(&lib.lwp_lock);
+    lock_take(&lib.listed_lock);
+    for (unsigned i = 0; i < USER_LOCKS; i++)
+        lock_take(&list_locks[i].lock);
+    lock_take(&lib.queue_lock);
+    lock_take(&lib.timer_lock);
+    lock_take(&lib.table_lock);
+    lock_take(&lib.pool_lock);
+    lock_take(&lib.signal_lock);
+}
+
+static void library_unlock(void)
+{
+    if (!lib.multi)
+        return;
+    lock_release(&lib.signal_lock);
+    lock_release(&lib.pool_lock);
+    lock_release(&lib.table_lock);
+    lock_release(&lib.timer_lock);
+    lock_release(&lib.queue_lock);
+    for (unsigned i = 0; i < USER_LOCKS; i++)
+        lock_release(&list_locks[i].lock);
+    lock_release(&lib.listed_lock);
+    lock_release(&lib.lwp_lock);
+}
+
+/* Thread pointer of the C library's descriptor of this kernel thread. */
+static void *lwp_tp(const struct lwp *lwp)
+{
+    return lwp->tp;
+}
+
+/* The child: the caller's LWP is the only one, whatever it was. What the others had in their own
+ * hands (free slots and stacks, half-made threads) is lost. */
+static void lwps_drop_others(struct lwp *lwp, struct uthread *self)
+{
+    for (size_t i = 0; i < lib.table_used; i++)
+        lib.table[i].lock.held = 0;
+    memset(lib.lwp, 0, sizeof(lib.lwp));
+    lib.lwp[0] = lwp;
+    lib.lwps_used = 1;
+    lib.set = lib.wanted = 1;
+    lib.bound = lib.bound_free = NULL;
+    lib.live_elsewhere = 0;
+    lib.next_ns = USER_NS_NEVER;
+    lib.inbox = (struct queue){0};
+    lib.slow.surplus = 0;
+    lib.last_matters = !lib.first;
+    atomic_store(&lib.sleepers, 0);
+    atomic_store(&lib.searching, 0);
+    atomic_store(&lib.lookout, 0);
+    atomic_store(&lib.active, 1);
+    atomic_store(&lib.existing, 1);
+    lwp->number = 0;
+    lwp->bound = NULL;
+    lwp->joinable = 0;
+    lwp->live = 1;
+    lwp->slot = NULL;
+    lwp->lock.held = 0;
+    lwp->fifo = lwp->pinned = (struct queue){0};
+    atomic_store(&lwp->deque.bottom, atomic_load(&lwp->deque.top));
+    self->home = NULL;
+    self->rest->timed = false;
+}
+
+static void drop_from_list(struct uthread *t)
+{
+    queue_remove(t->rest->waits.list, t);
+    t->waits_at = NULL;
+}
+#else
+#define library_lock() ((void)0)
+#define library_unlock() ((void)0)
+#define lwp_tp(lwp) ((void)(lwp), lib.tp)
+
+static void drop_from_list(struct uthread *t)
+{
+    queue_remove(t->rest->waits.list, t);
+}
+#endif
+
+/* ---- the child ------------------------------------------------------------------------------- */
+
+/* The child: t is no more. What it waited for may be used by the child: it leaves the list. */
+static void drop(struct lwp *lwp, struct uthread *t)
+{
+    enum user_state state = state_of(t);
+
+    if (t->rest &&
+        (state == USER_WAITS_MUTEX || state == USER_WAITS_AGAIN || state == USER_WAITS_COND ||
+         state == USER_WAITS_SEM || state == USER_WAITS_SEM_TIMED))
+        drop_from_list(t);
+    if (t->rest)
+        signals_drop(t);
+    t->context.flags = 0;
+    t->rest = NULL;
+    if (t == lib.first)
+        t->tp = NULL; /* the kernel thread's, never for another thread */
+    if (table_retire(t))
+        table_untake(lwp, t);
+}
+
 /* The child: only self is left. */
 static void drop_others(struct lwp *lwp, struct uthread *self)
 {
+    struct run_queue *q = queue_of(lwp);
+
     for (size_t i = 0; i < lib.table_used; i++) {
         struct uthread *t = &lib.table[i];
 
-        if (t != self && state_of(t) != USER_FREE) {
-            if (t->rest)
-                signals_drop(t);
-            t->context.flags = 0;
-            t->rest = NULL;
-            if (t == lib.first)
-                t->tp = NULL; /* the kernel thread's, never for another thread */
-            table_give(t);
-        }
+        if (t != self && state_of(t) != USER_FREE)
+            drop(lwp, t);
     }
     if (lib.first != self)
         lib.first = NULL;
-    lwp->ready.head = NULL;
-    lwp->occupied = 0;
-    memset(lwp->levels, 0, sizeof(lwp->levels));
-    lwp->timers = NULL;
-    lwp->slow.timers = 0;
-    self->rest->joiner = NULL;
+    memset(q, 0, sizeof(*q));
+    lib.timers = NULL;
+    lib.slow.timers = 0;
+    USER_JOINER(self) = NULL;
+#if USER_MN
+    lwps_drop_others(lwp, self);
+#else
     lib.live = 1;
+#endif
 }
 
 /* The child: the kernel thread has another TID. */
-static void renumber(void)
+static void renumber(struct lwp *lwp)
 {
-    lib.tid = (int)syscall(SYS_gettid);
+    lwp->tid = (int)syscall(SYS_gettid);
     lib.pid = getpid();
+#if !USER_MN
     for (size_t i = 0; lib.full_tls && i < lib.table_used; i++) {
         struct uthread *t = &lib.table[i];
 
         if (t->rest) /* the others get it at their next use */
-            tls_set_tid((void *)((uintptr_t)t->tp & ~(uintptr_t)USER_TP_TAG), lib.tid);
+            tls_set_tid(tp_of(t), lwp->tid);
     }
+#endif
 }
 
 /* Calls f(arg) with the kernel thread's own TLS block: what the C library keeps about itself there.
  */
 static void as_kernel_thread(void (*f)(void *), void *arg)
 {
-    const struct uthread *self = lwp_self()->current;
+    const struct lwp *lwp = lwp_self();
+    const struct uthread *self = lwp->current;
+    void *tp = USER_MN ? lwp_tp(lwp) : lib.tp;
 
-    if (lib.full_tls && self->tp != lib.tp) {
-        write_tp(lib.tp);
+    if (lib.full_tls && tp_of(self) != tp) {
+        write_tp(tp);
         f(arg);
-        write_tp(self->tp);
+        write_tp(tp_of(self));
     } else {
         f(arg);
     }
@@ -87,18 +200,22 @@ static __attribute__((noinline)) void fork_now(void *arg)
 
 static int fork_some(pid_t *pid, bool all)
 {
-    struct lwp *lwp = lwp_self();
+    struct lwp *lwp;
     struct forked forked;
     int saved = errno;
 
     atfork_prepare();
+    lwp = lwp_self(); /* a handler may have switched */
+    library_lock();
     as_kernel_thread(fork_now, &forked);
     if (forked.err || forked.pid) {
+        library_unlock();
         atfork_parent();
     } else {
+        library_unlock();
         if (!all)
             drop_others(lwp, lwp->current);
-        renumber();
+        renumber(lwp);
         atfork_child();
     }
     *pid = forked.pid;
@@ -111,15 +228,19 @@ static int user_fork(pid_t *pid)
     return fork_some(pid, false);
 }
 
+#if !USER_MN
 static int user_fork_all(pid_t *pid)
 {
     return fork_some(pid, true);
 }
+#endif
 
 static const struct tl_fork_ops user_fork_ops = {
     .fork = user_fork,
     .atfork = atfork_add,
+#if !USER_MN
     .fork_all = user_fork_all,
+#endif
 };
 
 #endif

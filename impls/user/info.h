@@ -6,26 +6,39 @@
 
 #include <pthread.h>
 
-/* NULL: there is none, or it has ended. */
+/* Locked. NULL: there is none, or it has ended. */
 static struct uthread *find_alive(struct tl_thread id)
 {
-    struct uthread *t = table_find(id);
+    struct uthread *t = table_find_locked(id);
 
-    return t && !has_ended(t) ? t : NULL;
+    if (!t || !has_ended(t))
+        return t;
+    thread_unlock(t);
+    return NULL;
 }
 
 static int user_set_name(struct tl_thread id, const char *name)
 {
     struct uthread *t = find_alive(id);
+    int err;
 
-    return t ? personal_set_name(&t->rest->personal, name) : ESRCH;
+    if (!t)
+        return ESRCH;
+    err = personal_set_name(&t->rest->personal, name);
+    thread_unlock(t);
+    return err;
 }
 
 static int user_get_name(struct tl_thread id, char *name, size_t size)
 {
-    const struct uthread *t = find_alive(id);
+    struct uthread *t = find_alive(id);
+    int err;
 
-    return t ? personal_get_name(&t->rest->personal, name, size) : ESRCH;
+    if (!t)
+        return ESRCH;
+    err = personal_get_name(&t->rest->personal, name, size);
+    thread_unlock(t);
+    return err;
 }
 
 struct stack_answer {
@@ -46,11 +59,12 @@ static void ask_library(void *arg)
     pthread_attr_destroy(&attr);
 }
 
-/* The first thread's is the kernel thread's, of which the C library knows. A stack of the caller's
- * is told as it was given, the others without what the library keeps at their top. */
+/* The first thread's is that of the kernel thread which called run(), of which the C library knows.
+ * A stack of the caller's is told as it was given, the others without what the library keeps at
+ * their top. */
 static int user_stack(struct tl_thread id, void **low, size_t *size, size_t *guard)
 {
-    const struct uthread *t = find_alive(id);
+    struct uthread *t = find_alive(id);
     const struct uthread_rest *rest;
     struct stack_answer answer;
 
@@ -59,6 +73,7 @@ static int user_stack(struct tl_thread id, void **low, size_t *size, size_t *gua
     rest = t->rest;
     *guard = 0;
     if (t == lib.first) {
+        thread_unlock(t);
         as_kernel_thread(ask_library, &answer);
         *low = answer.low;
         *size = answer.size;
@@ -71,35 +86,39 @@ static int user_stack(struct tl_thread id, void **low, size_t *size, size_t *gua
     } else {
         *size = (size_t)((char *)rest->high - (char *)*low);
     }
+    thread_unlock(t);
     return 0;
 }
 
 /* The new priority counts from the thread's next turn on; among its equals it is the last. */
 static int user_set_sched(struct tl_thread id, const struct tl_sched *sched)
 {
-    struct lwp *lwp = lwp_self();
     struct uthread *t = find_alive(id);
     unsigned priority;
     int err;
 
     if (!t)
         return ESRCH;
-    err = priority_of(lwp, sched, &priority);
-    if (err)
-        return err;
-    t->rest->base_priority = (uint8_t)priority;
-    pi_settle(lwp, t);
-    return 0;
+    err = priority_of(sched, &priority);
+    if (!err) {
+        t->rest->base_priority = (uint8_t)priority;
+        lock_take(&lib.listed_lock);
+        pi_settle(lwp_self(), t);
+        lock_release(&lib.listed_lock);
+    }
+    thread_unlock(t);
+    return err;
 }
 
 static int user_get_sched(struct tl_thread id, struct tl_sched *sched)
 {
-    const struct uthread *t = find_alive(id);
+    struct uthread *t = find_alive(id);
 
     if (!t)
         return ESRCH;
-    sched->priority = lwp_self()->policy == USER_PRIORITY ? t->rest->base_priority : 0;
+    sched->priority = lib.policy == USER_PRIORITY ? t->rest->base_priority : 0;
     sched->policy = sched->priority ? SCHED_FIFO : SCHED_OTHER;
+    thread_unlock(t);
     return 0;
 }
 

@@ -27,30 +27,125 @@ static USER_ON_NEXT_STACK void give_alone(struct stack *s)
         stack_unmap(s);
 }
 
+/* ---- how many there are ---------------------------------------------------------------------- */
+
+#if USER_MN
+
+static int64_t live_sum(void)
+{
+    int64_t sum = 0;
+
+    for (unsigned i = 0; i < lib.lwps_used; i++)
+        sum += USER_LOAD(lib.lwp[i]->live);
+    return sum + USER_LOAD(lib.live_elsewhere);
+}
+
+static inline void live_add(struct lwp *lwp, int n)
+{
+    if (USER_LIKELY(!lwp->bound))
+        USER_STORE(lwp->live, lwp->live + n);
+    else
+        __atomic_fetch_add(&lib.live_elsewhere, n, __ATOMIC_RELAXED);
+}
+
+/* Somebody wants to know of it: the first thread, which waits for the others, or a forked child
+ * without one. Whoever ends counts itself off and then looks at last_matters; who sets that looks
+ * at the sum after heavy(): one of them sees both. */
+static __attribute__((noinline)) void last_check(struct lwp *lwp)
+{
+    struct uthread *first = lib.first;
+    bool wake = false;
+
+    if (!first) {
+        if (!live_sum())
+            exit(EXIT_SUCCESS); /* a forked child, whose first thread was left behind */
+        return;
+    }
+    thread_lock(first);
+    if (state_of(first) == USER_WAITS_ALL && live_sum() == 1 && !lib.first_woken)
+        wake = lib.first_woken = true;
+    thread_unlock(first);
+    if (wake)
+        make_ready_as(lwp, first, USER_WAITS_ALL);
+}
+
+static inline void live_less(struct lwp *lwp)
+{
+    live_add(lwp, -1);
+    light();
+    if (USER_UNLIKELY(USER_LOAD(lib.last_matters)))
+        last_check(lwp);
+}
+
+#else
+
+static inline void live_add(struct lwp *lwp, int n)
+{
+    (void)lwp;
+    lib.live += (size_t)n;
+}
+
+static inline void live_less(struct lwp *lwp)
+{
+    if (USER_UNLIKELY(--lib.live <= 1)) {
+        if (!lib.live)
+            exit(EXIT_SUCCESS); /* a forked child, whose first thread was left behind */
+        if (lib.first && state_of(lib.first) == USER_WAITS_ALL)
+            make_ready(lwp, lib.first);
+    }
+}
+
+#endif
+
+/* ---- the end of a thread --------------------------------------------------------------------- */
+
 /* Gives back what an ended thread leaves on its stack; runs on the next one's. */
 static USER_ON_NEXT_STACK void reap_stack(void *arg)
 {
     struct uthread *t = arg;
     struct uthread_rest *rest = t->rest;
-    bool detached = t->context.flags & USER_DETACHED;
+    struct lwp *lwp = lwp_self();
+    bool reuse = false;
 
 #ifdef USER_TSAN
     __tsan_destroy_fiber(rest->fiber);
 #endif
+    if (USER_UNLIKELY(!lib.recycle && lib.full_tls)) {
+        tls_delete(tp_of(t));
+        t->tp = NULL;
+    }
+#if USER_MN
+    struct uthread *joiner;
+
+    /* From here on it may be joined, and its slot be another thread's. */
+    thread_lock(t);
+    USER_STORE(t->rest, NULL);
+    joiner = t->joiner;
+    USER_STORE(t->joiner, NULL);
+    if (joiner)
+        waits_no_more(joiner);
+    state_set(t, USER_ENDED);
+    if (t->context.flags & USER_DETACHED)
+        reuse = table_retire(t);
+    thread_unlock(t);
+    if (USER_UNLIKELY(lwp->bound == t))
+        lwp->ended = true;
+    if (joiner)
+        make_ready(lwp, joiner);
+#else
     t->rest = NULL;
+    if (t->context.flags & USER_DETACHED)
+        reuse = table_retire(t);
+#endif
+    if (reuse)
+        table_untake(lwp, t);
     if (USER_LIKELY(rest->pool != NULL)) {
-        pool_give(rest->pool, rest->high);
+        pool_give(lwp, rest->pool, rest->high);
     } else {
         struct stack stack = rest->alone; /* it holds the rest itself */
 
         give_alone(&stack);
     }
-    if (USER_UNLIKELY(!lib.recycle && lib.full_tls)) {
-        tls_delete(t->tp);
-        t->tp = NULL;
-    }
-    if (detached)
-        table_give(t);
 }
 
 static void reap_and_arrive(void *arg)
@@ -59,30 +154,56 @@ static void reap_and_arrive(void *arg)
     arrive(lwp_self()->current);
 }
 
+/* Who goes on when self has ended: its joiner, who is taken for that, if he may run here. */
+static inline struct uthread *next_after(struct lwp *lwp, struct uthread *self)
+{
+#if USER_MN
+    struct uthread *joiner = USER_LOAD(self->joiner);
+    const struct lwp *home;
+
+    if (!joiner || lib.policy != USER_STEAL)
+        return pick_next(lwp);
+    home = USER_LOAD(joiner->home);
+    if (home ? home != lwp : lwp->bound != NULL)
+        return pick_next(lwp);
+    thread_lock(self);
+    joiner = self->joiner;
+    USER_STORE(self->joiner, NULL);
+    if (joiner)
+        waits_no_more(joiner);
+    thread_unlock(self);
+    if (!joiner) /* it was interrupted just now */
+        return pick_next(lwp);
+    state_set(joiner, USER_ACTIVE);
+    return joiner;
+#else
+    struct uthread *joiner = self->rest->joiner;
+
+    if (!joiner)
+        return pick_next(lwp);
+    if (lib.policy == USER_PRIORITY) {
+        make_ready(lwp, joiner);
+        return pick_next(lwp);
+    }
+    state_set(joiner, USER_ACTIVE);
+    return joiner;
+#endif
+}
+
 /* The stack and its TLS block are in use until switch_leave. Inlined, because a call that does not
  * return puts the processor's return addresses out of step: the joiner's next returns would be
  * mispredicted (17 ns of the 28 of a create and join). */
 static inline __attribute__((always_inline, noreturn)) void leave(struct lwp *lwp,
                                                                   struct uthread *self, void *value)
 {
-    struct uthread *joiner = self->rest->joiner, *next;
+    struct uthread *next;
 
-    lib.live--;
-    if (USER_LIKELY(joiner && lwp->policy != USER_PRIORITY)) {
-        joiner->context.state = USER_ACTIVE;
-        next = joiner;
-    } else if (joiner) {
-        make_ready(lwp, joiner);
-        next = pick_next(lwp);
-    } else if (USER_UNLIKELY(!lib.live)) {
-        exit(EXIT_SUCCESS); /* a forked child, whose first thread was left behind */
-    } else {
-        if (USER_UNLIKELY(lib.live == 1) && lib.first && state_of(lib.first) == USER_WAITS_ALL)
-            make_ready(lwp, lib.first);
-        next = pick_next(lwp);
-    }
+    live_less(lwp);
+    next = next_after(lwp, self);
     self->value = value; /* in the place of the context, which is needed no more */
-    self->context.state = USER_ENDED;
+#if !USER_MN
+    state_set(self, USER_ENDED);
+#endif
     switch_leave(lwp, self, next, reap_stack, reap_and_arrive);
 }
 
@@ -123,7 +244,7 @@ static void thread_main(void)
     context_arrived();
 #endif
     switch_arrived(self);
-    if (USER_UNLIKELY(lwp->policy == USER_PRIORITY))
+    if (USER_UNLIKELY(lib.policy == USER_PRIORITY))
         yield_to_higher(lwp, self);
     void *value = self->rest->entry(self->rest->arg);
 
@@ -142,7 +263,13 @@ static __attribute__((noinline)) int take_tls(struct uthread *t)
         if (!t->tp)
             return ENOMEM;
     }
-    tls_set_tid(t->tp, lib.tid); /* anew each time: a fork may have changed it */
+#if USER_MN
+    /* The C library's recursive locks know their owner by it, so each thread has one of its own,
+     * beyond the kernel's (PID_MAX_LIMIT): it is no kernel thread's. */
+    tls_set_tid(t->tp, 0x20000000 + (int)(t - lib.table));
+#else
+    tls_set_tid(t->tp, lwp_self()->tid); /* anew each time: a fork may have changed it */
+#endif
     return 0;
 }
 
@@ -153,6 +280,48 @@ static inline void personal_start_here(struct personal *p, const struct personal
     p->values = NULL;
     atomic_init(&p->cancel, 0);
     memcpy(p->name, creator->name, sizeof(p->name));
+}
+
+/* The LWP that the attributes ask for; NULL: any. ENOTSUP, EINVAL, EAGAIN. */
+static int home_of(const struct tl_attr *attr, struct uthread *t)
+{
+#if USER_MN
+    t->home = NULL;
+    if (attr->bound)
+        return lwp_bind(t, attr->slot) ? 0 : EAGAIN;
+    if (attr->slot == TL_SLOT_INHERIT)
+        return 0;
+    if (attr->slot < 0 || (unsigned)attr->slot >= lib.boot->nslots)
+        return EINVAL;
+    if (lib.multi && (unsigned)attr->slot < lib.lwps_used) {
+        t->home = lib.lwp[attr->slot];
+        /* Where some have a place, the first one has its own, too (steal.h). */
+        if (lwp_self()->current == lib.first && lwp_self() == lib.lwp[0])
+            USER_STORE(lib.first->home, lib.lwp[0]);
+    }
+    return 0;
+#else
+    (void)t;
+    return attr->bound ? ENOTSUP : 0;
+#endif
+}
+
+/* Begins a thread that is complete: at once, on the creator's turn, or, where it cannot run here,
+ * when its LWP gets to it. */
+static inline void begin(struct lwp *lwp, struct uthread *self, struct uthread *t)
+{
+#if USER_MN
+    if (USER_UNLIKELY(t->home || lwp->bound)) {
+        if (t->home != lwp || lwp->bound) {
+            context_make(&t->context, t->rest, thread_main);
+            make_ready(lwp, t);
+            return;
+        }
+    }
+    t->context.pc = NULL;
+#endif
+    push_next(lwp, self);
+    switch_start(lwp, self, t, thread_main);
 }
 
 static int user_create(struct tl_thread *id, const struct tl_attr *attr, void *(*entry)(void *),
@@ -171,20 +340,18 @@ static int user_create(struct tl_thread *id, const struct tl_attr *attr, void *(
 
     if (!attr)
         attr = &defaults;
-    if (USER_UNLIKELY(attr->bound))
-        return ENOTSUP;
     err = pool_for(attr, &pool, &usable, &guard);
     if (USER_UNLIKELY(attr->sched != NULL) && !err)
-        err = priority_of(lwp, attr->sched, &priority);
+        err = priority_of(attr->sched, &priority);
     if (err)
         return err;
-    t = table_take();
+    t = table_take(lwp);
     if (!t)
         return EAGAIN;
     if (USER_LIKELY(pool != NULL)) {
-        err = pool_take(pool, &high);
+        err = pool_take(lwp, pool, &high);
         if (USER_UNLIKELY(err)) {
-            err = pool_borrow(&pool, &high);
+            err = pool_borrow(lwp, &pool, &high);
             usable = pool->usable;
         }
     } else {
@@ -206,7 +373,6 @@ static int user_create(struct tl_thread *id, const struct tl_attr *attr, void *(
 #endif
     rest = pool_rest(t, high, usable > 4096 && !attr->stack);
     personal_start_here(&rest->personal, &self->rest->personal);
-    rest->joiner = NULL;
     rest->held = NULL;
     rest->signals = NULL;
     rest->entry = entry;
@@ -224,32 +390,43 @@ static int user_create(struct tl_thread *id, const struct tl_attr *attr, void *(
 #ifdef USER_TSAN
     rest->fiber = __tsan_create_fiber(0);
 #endif
-    t->rest = rest;
+    rest->timed = false;
     t->err = 0;
-    t->context.state = USER_ACTIVE;
     t->context.flags = attr->detached ? USER_DETACHED : 0;
-    lib.live++;
+    rest->priority = rest->base_priority = (uint8_t)priority;
+#if USER_MN
+    t->waits_at = NULL;
+    t->joiner = NULL;
+    t->context.pc = NULL; /* not to be gone on with before it has begun */
+#else
+    rest->joiner = NULL;
+#endif
+    err = home_of(attr, t);
+    if (USER_UNLIKELY(err))
+        goto no_home;
+    USER_STORE(t->rest, rest);
+    state_set(t, USER_ACTIVE); /* from now on its ID finds it */
+    live_add(lwp, 1);
     if (id)
         *id = id_of(t);
-    if (USER_UNLIKELY(lwp->policy == USER_PRIORITY)) {
-        rest->priority = rest->base_priority = (uint8_t)priority;
-        level_push(lwp, self, true);
-    } else {
-        queue_push_front(&lwp->ready, self);
-    }
-    switch_start(lwp, self, t, thread_main);
+    begin(lwp, self, t);
     return 0;
 
+no_home:
+#ifdef USER_TSAN
+    __tsan_destroy_fiber(rest->fiber);
+#endif
 no_tls:
     if (pool)
-        pool_give(pool, high);
+        pool_give(lwp, pool, high);
     else
         give_alone(&alone);
 no_stack:
-    t->next = lib.table_free; /* nobody has seen its ID: the generation stays */
-    lib.table_free = t;
+    table_untake(lwp, t); /* nobody has seen its ID: the generation stays */
     return err;
 }
+
+/* ---- join, detach ---------------------------------------------------------------------------- */
 
 /* The first thread has ended when its entry has returned: it then only waits for the others, on the
  * stack that run() was called on. */
@@ -258,38 +435,54 @@ static inline bool has_ended(const struct uthread *t)
     return state_of(t) == USER_ENDED || state_of(t) == USER_WAITS_ALL;
 }
 
-/* The ID of an ended thread is valid no more. */
+/* The ID of an ended thread is valid no more; takes the lock of t from the caller. */
 static inline void forget(struct uthread *t)
 {
+    bool reuse = false;
+
     if (USER_UNLIKELY(t == lib.first))
-        t->generation++;
+        USER_STORE(t->generation, t->generation + 1);
     else
-        table_give(t);
+        reuse = table_retire(t);
+    thread_unlock(t);
+    if (reuse)
+        table_untake(lwp_self(), t);
 }
 
 static int user_join(struct tl_thread id, void **value)
 {
-    struct lwp *lwp = lwp_self();
-    struct uthread *self = lwp->current, *t;
-    bool early;
+    struct uthread *self = lwp_self()->current, *t;
+    int err = 0;
 
-    do {
+    for (;;) {
         cancellation_point(self);
-        t = table_find(id);
+        t = table_find_locked(id);
         if (!t)
             return ESRCH;
-        if (USER_UNLIKELY(t->context.flags & USER_DETACHED))
-            return EINVAL;
-        if (has_ended(t))
+        if (has_ended(t) && !(t->context.flags & USER_DETACHED))
             break;
-        if (t == self || self->rest->joiner == t)
-            return EDEADLK;
-        if (t->rest->joiner)
-            return EINVAL;
-        t->rest->joiner = self;
+        if (USER_UNLIKELY(t->context.flags & USER_DETACHED))
+            err = EINVAL;
+        else if (t == self || USER_LOAD(USER_JOINER(self)) == t)
+            err = EDEADLK;
+        else if (USER_JOINER(t))
+            err = EINVAL;
+        if (err) {
+            thread_unlock(t);
+            return err;
+        }
+        USER_STORE(USER_JOINER(t), self);
         self->rest->waits.target = t;
-        early = park(lwp, self, USER_WAITS_JOIN);
-    } while (USER_UNLIKELY(early)); /* the target has no joiner now, and may have changed */
+        state_set(self, USER_WAITS_JOIN);
+#if USER_MN
+        USER_STORE(self->waits_at, (void *)t);
+#endif
+        thread_unlock(t);
+        TL_POINT("user.join.before-park");
+        /* Interrupted: the target has no joiner now, and may have changed. */
+        if (!park(self) && !USER_MN)
+            break;
+    }
     if (value)
         *value = USER_UNLIKELY(t == lib.first) ? lib.first_value : t->value;
     forget(t);
@@ -298,35 +491,52 @@ static int user_join(struct tl_thread id, void **value)
 
 static int user_detach(struct tl_thread id)
 {
-    struct uthread *t = table_find(id);
+    struct uthread *t = table_find_locked(id);
+    int err = 0;
 
     if (!t)
         return ESRCH;
-    if (t->context.flags & USER_DETACHED)
-        return EINVAL;
-    if (has_ended(t)) {
+    if (t->context.flags & USER_DETACHED) {
+        err = EINVAL;
+    } else if (has_ended(t)) {
         forget(t);
         return 0;
+    } else if (USER_JOINER(t)) {
+        err = EINVAL;
+    } else {
+        __atomic_fetch_or(&t->context.flags, USER_DETACHED, __ATOMIC_RELAXED);
     }
-    if (t->rest->joiner)
-        return EINVAL;
-    t->context.flags |= USER_DETACHED;
-    return 0;
+    thread_unlock(t);
+    return err;
 }
 
 /* A thread that waits for a mutex, or will own one when it goes on, is not taken off: it acts on
- * the request at its next cancellation point. */
+ * the request at its next cancellation point.
+ *
+ * With several LWPs the thread may be about to wait: it looks for a request, goes on a list, and
+ * looks for USER_CANCELLED again (park). That is set here before waits_at is looked at, with
+ * heavy() between: either it is seen there, or waits_at here. */
 static int user_cancel(struct tl_thread id)
 {
-    struct lwp *lwp = lwp_self();
-    struct uthread *t = table_find(id);
+    struct uthread *t = table_find_locked(id);
+    bool due;
 
-    if (!t || has_ended(t))
+    if (!t)
         return ESRCH;
+    if (has_ended(t)) {
+        thread_unlock(t);
+        return ESRCH;
+    }
     personal_request(&t->rest->personal);
-    t->context.flags |= USER_CANCELLED;
-    if (personal_due(&t->rest->personal) && state_of(t) != USER_WAITS_MUTEX)
-        interrupt(lwp, t);
+    __atomic_fetch_or(&t->context.flags, USER_CANCELLED, __ATOMIC_SEQ_CST);
+    due = personal_due(&t->rest->personal) && state_of(t) != USER_WAITS_MUTEX;
+    thread_unlock(t);
+    if (due) {
+#if USER_MN
+        heavy();
+#endif
+        interrupt(lwp_self(), t);
+    }
     return 0;
 }
 

@@ -15,6 +15,9 @@
  * relocking finds an owner, and where unlocking or even locking must do more, `owner` is tagged.
  * ERRORCHECK is never tagged, RECURSIVE while it is held more than once, ROBUST and PI always.
  *
+ * With several LWPs BLOCK, ADAPTIVE and SPIN are another algorithm: barge.h. The other kinds are as
+ * here, under the lock of their wait list.
+ *
  * PI (policy=priority only): Sha, Rajkumar, Lehoczky 1990, "Priority Inheritance Protocols",
  * section III: the owner runs at the highest priority of those who wait for a mutex of its own, and
  * what that owner waits for inherits in turn. The heir is the most urgent waiter.
@@ -32,7 +35,7 @@ enum mutex_fault {
  * 0 but in RECURSIVE, owner tagged while it is not; ROBUST and PI: in its owner's list `held`, by
  * next_held and the pointer at it. */
 struct user_mutex {
-    struct uthread *owner;
+    struct uthread *owner; /* with several LWPs: USER_LOAD, and changed by compare and exchange */
     struct queue waiters;
     uint8_t kind, fault;
     uint32_t again; /* locks beyond the first */
@@ -56,13 +59,36 @@ static inline struct uthread *tagged(struct uthread *owner)
 /* NULL: it is free. */
 static inline struct uthread *owner_of(const struct user_mutex *m)
 {
-    return (struct uthread *)((uintptr_t)m->owner & ~(uintptr_t)MUTEX_TAG);
+    return (struct uthread *)((uintptr_t)USER_LOAD(((struct user_mutex *)m)->owner) &
+                              ~(uintptr_t)MUTEX_TAG);
 }
 
 /* It is known to its owner's `held`. */
 static inline bool is_listed(const struct user_mutex *m)
 {
     return m->kind == TL_MUTEX_ROBUST || m->kind == TL_MUTEX_PI;
+}
+
+/* With several LWPs: a word that changes by compare and exchange is enough; see barge.h. */
+static inline bool is_plain(const struct user_mutex *m)
+{
+    return m->kind <= TL_MUTEX_ADAPTIVE;
+}
+
+/* With several LWPs: the lock of the wait list guards all of a mutex that is not plain; before it,
+ * another guards all that are listed, because what PI lends runs along chains of them. */
+static inline void mutex_guard(struct user_mutex *m)
+{
+    if (is_listed(m))
+        lock_take(&lib.listed_lock);
+    list_lock(&m->waiters);
+}
+
+static inline void mutex_unguard(struct user_mutex *m)
+{
+    list_unlock(&m->waiters);
+    if (is_listed(m))
+        lock_release(&lib.listed_lock);
 }
 
 static int user_mutex_init(struct tl_mutex *opaque, enum tl_mutex_kind kind)
@@ -73,10 +99,10 @@ static int user_mutex_init(struct tl_mutex *opaque, enum tl_mutex_kind kind)
         return EINVAL;
     if (kind == TL_MUTEX_SHARED_RECURSIVE)
         return ENOTSUP;
-    if (kind == TL_MUTEX_PI && lwp_self()->policy != USER_PRIORITY)
+    if (kind == TL_MUTEX_PI && lib.policy != USER_PRIORITY)
         return ENOTSUP;
     *m = (struct user_mutex){.kind = (uint8_t)kind};
-    if (is_listed(m))
+    if (is_listed(m) || (USER_MN && !is_plain(m)))
         m->owner = tagged(NULL);
     return 0;
 }
@@ -130,7 +156,7 @@ static void pi_settle(struct lwp *lwp, struct uthread *t)
 /* t: NULL, nobody. */
 static void listed_give(struct lwp *lwp, struct user_mutex *m, struct uthread *t)
 {
-    m->owner = tagged(t);
+    USER_STORE(m->owner, tagged(t));
     if (!t)
         return;
     m->next_held = t->rest->held;
@@ -154,8 +180,10 @@ static void listed_hand_over(struct lwp *lwp, struct user_mutex *m)
 {
     struct uthread *heir = m->kind == TL_MUTEX_PI ? most_urgent(m) : m->waiters.head;
 
-    if (heir)
+    if (heir) {
         queue_remove(&m->waiters, heir);
+        waits_no_more(heir);
+    }
     listed_give(lwp, m, heir);
     if (heir)
         make_ready(lwp, heir);
@@ -167,8 +195,8 @@ static void robust_lose(struct lwp *lwp, struct user_mutex *m)
     struct uthread *t;
 
     m->fault = MUTEX_LOST;
-    m->owner = tagged(NULL);
-    while ((t = queue_pop(&m->waiters)))
+    USER_STORE(m->owner, tagged(NULL));
+    while ((t = wait_pop(&m->waiters)))
         make_ready(lwp, t);
 }
 
@@ -178,12 +206,14 @@ static void mutexes_abandon(struct lwp *lwp, struct uthread *self)
     struct user_mutex *m;
 
     while ((m = self->rest->held)) {
+        mutex_guard(m);
         listed_unlink(m);
-        if (m->kind != TL_MUTEX_ROBUST)
-            continue;
-        if (m->fault == MUTEX_SOUND)
-            m->fault = MUTEX_INCONSISTENT;
-        listed_hand_over(lwp, m);
+        if (m->kind == TL_MUTEX_ROBUST) {
+            if (m->fault == MUTEX_SOUND)
+                m->fault = MUTEX_INCONSISTENT;
+            listed_hand_over(lwp, m);
+        }
+        mutex_unguard(m);
     }
 }
 
@@ -195,6 +225,13 @@ static int taken(const struct user_mutex *m)
     return m->fault == MUTEX_SOUND          ? 0
            : m->fault == MUTEX_INCONSISTENT ? EOWNERDEAD
                                             : ENOTRECOVERABLE;
+}
+
+/* How `owner` names a thread: with several LWPs the kinds that need more than compare and exchange
+ * are always tagged. */
+static inline struct uthread *owned_by(const struct user_mutex *m, struct uthread *t)
+{
+    return USER_MN && !is_plain(m) ? tagged(t) : t;
 }
 
 /* What can be said without waiting; EBUSY: it is held, and the caller may wait. */
@@ -209,66 +246,100 @@ static int mutex_try(struct lwp *lwp, struct user_mutex *m)
         return taken(m);
     }
     if (!owner) {
-        m->owner = self;
+        USER_STORE(m->owner, owned_by(m, self));
         return 0;
     }
     if (owner == self && m->kind == TL_MUTEX_RECURSIVE) {
         if (m->again == UINT32_MAX)
             return EAGAIN;
         m->again++;
-        m->owner = tagged(self);
+        USER_STORE(m->owner, tagged(self));
         return 0;
     }
     return EBUSY;
 }
 
+#if USER_MN
+#include "barge.h"
+#else
+
 static int mutex_spin(struct lwp *lwp, struct user_mutex *m)
 {
     do {
-        if (!lwp->ready.head) /* a yield would come straight back, for ever */
+        if (!lwp->queue.ready.head) /* a yield would come straight back, for ever */
             idle(lwp);
         user_yield();
     } while (m->owner);
     m->owner = lwp->current;
     return 0;
 }
+#endif
 
 /* until: NULL, for ever. Whoever is interrupted tries anew, behind the others. */
 static __attribute__((noinline)) int mutex_wait(struct user_mutex *m,
                                                 const struct user_deadline *until)
 {
-    struct lwp *lwp = lwp_self();
-    struct uthread *self = lwp->current;
+    struct uthread *self = lwp_self()->current;
     bool early;
     int err;
 
-    if (m->kind == TL_MUTEX_SPIN && !until && lwp->policy == USER_FIFO)
-        return mutex_spin(lwp, m);
-    while ((err = mutex_try(lwp, m)) == EBUSY) {
-        if (m->kind == TL_MUTEX_ERRORCHECK && owner_of(m) == self)
-            return EDEADLK;
-        if (until && deadline_due(until))
-            return ETIMEDOUT;
-        pi_lend(lwp, m, self->rest->priority);
-        deadline_arm(lwp, self, until);
-        early = park_on(lwp, self, &m->waiters, USER_WAITS_MUTEX);
-        deadline_disarm(lwp, self, until);
+#if USER_MN
+    if (USER_LIKELY(is_plain(m)))
+        return plain_wait(m, self, until);
+#else
+    if (m->kind == TL_MUTEX_SPIN && !until && lib.policy == USER_FIFO)
+        return mutex_spin(lwp_self(), m);
+#endif
+    for (;;) {
+        mutex_guard(m);
+        err = mutex_try(lwp_self(), m);
+        if (err == EBUSY && m->kind == TL_MUTEX_ERRORCHECK && owner_of(m) == self)
+            err = EDEADLK;
+        else if (err == EBUSY && until && deadline_due(until))
+            err = ETIMEDOUT;
+        if (err != EBUSY) {
+            mutex_unguard(m);
+            return err;
+        }
+        pi_lend(lwp_self(), m, self->rest->priority);
+        wait_on(self, &m->waiters, USER_WAITS_MUTEX);
+        mutex_unguard(m);
+        deadline_arm(self, until);
+        early = park(self);
+        deadline_disarm(self, until);
         if (!early)
             return taken(m); /* whoever made it ready has given it the mutex */
-        if (m->kind == TL_MUTEX_PI && owner_of(m) && owner_of(m)->rest)
-            pi_settle(lwp, owner_of(m));
+        if (m->kind == TL_MUTEX_PI) {
+            mutex_guard(m);
+            if (owner_of(m) && owner_of(m)->rest)
+                pi_settle(lwp_self(), owner_of(m));
+            mutex_unguard(m);
+        }
     }
-    return err;
+}
+
+/* The common case: nobody has it. */
+static inline bool mutex_grab(struct user_mutex *m)
+{
+    struct uthread *self = lwp_self()->current;
+#if USER_MN
+    struct uthread *nobody = NULL;
+
+    if (USER_LIKELY(lib.multi))
+        return __atomic_compare_exchange_n(&m->owner, &nobody, self, false, __ATOMIC_ACQUIRE,
+                                           __ATOMIC_RELAXED);
+#endif
+    if (USER_UNLIKELY(m->owner != NULL))
+        return false;
+    m->owner = self;
+    return true;
 }
 
 static int user_mutex_lock(struct tl_mutex *opaque)
 {
     struct user_mutex *m = mutex_of(opaque);
 
-    if (USER_UNLIKELY(m->owner != NULL))
-        return mutex_wait(m, NULL);
-    m->owner = lwp_self()->current;
-    return 0;
+    return USER_LIKELY(mutex_grab(m)) ? 0 : mutex_wait(m, NULL);
 }
 
 static int user_mutex_timedlock(struct tl_mutex *opaque, clockid_t clock, uint64_t deadline_ns)
@@ -278,48 +349,61 @@ static int user_mutex_timedlock(struct tl_mutex *opaque, clockid_t clock, uint64
 
     if (!deadline_valid(&until))
         return EINVAL;
-    if (USER_UNLIKELY(m->owner != NULL))
-        return mutex_wait(m, &until);
-    m->owner = lwp_self()->current;
-    return 0;
+    return USER_LIKELY(mutex_grab(m)) ? 0 : mutex_wait(m, &until);
 }
 
 static __attribute__((noinline)) int mutex_try_slowly(struct user_mutex *m)
 {
-    return mutex_try(lwp_self(), m);
+    int err;
+
+#if USER_MN
+    if (is_plain(m))
+        return plain_try(m, lwp_self()->current) ? 0 : EBUSY;
+#endif
+    mutex_guard(m);
+    err = mutex_try(lwp_self(), m);
+    mutex_unguard(m);
+    return err;
 }
 
 static int user_mutex_trylock(struct tl_mutex *opaque)
 {
     struct user_mutex *m = mutex_of(opaque);
 
-    if (m->owner)
-        return mutex_try_slowly(m);
-    m->owner = lwp_self()->current;
-    return 0;
+    return USER_LIKELY(mutex_grab(m)) ? 0 : mutex_try_slowly(m);
 }
 
 /* ---- unlock ---------------------------------------------------------------------------------- */
 
+#if !USER_MN
+/* To the one who has waited longest; the caller is the owner, and it is not tagged. */
 static inline void mutex_release(struct user_mutex *m)
 {
-    struct uthread *heir = queue_pop(&m->waiters);
+    struct uthread *heir = wait_pop(&m->waiters);
 
     m->owner = heir;
     if (USER_UNLIKELY(heir != NULL))
         make_ready(lwp_self(), heir);
 }
+#endif
 
-static __attribute__((noinline)) int mutex_release_tagged(struct user_mutex *m)
+static int release_guarded(struct user_mutex *m)
 {
     struct lwp *lwp = lwp_self();
-    struct uthread *self = lwp->current;
+    struct uthread *self = lwp->current, *heir;
 
     if (owner_of(m) != self)
         return EPERM;
-    if (m->kind == TL_MUTEX_RECURSIVE) {
+    if (m->kind == TL_MUTEX_RECURSIVE && m->again) {
         if (!--m->again)
-            m->owner = self;
+            USER_STORE(m->owner, owned_by(m, self));
+        return 0;
+    }
+    if (!is_listed(m)) {
+        heir = wait_pop(&m->waiters);
+        USER_STORE(m->owner, owned_by(m, heir));
+        if (heir)
+            make_ready(lwp, heir);
         return 0;
     }
     listed_unlink(m);
@@ -332,15 +416,49 @@ static __attribute__((noinline)) int mutex_release_tagged(struct user_mutex *m)
     return 0;
 }
 
-/* EPERM: it is not the caller's. */
-static int user_mutex_unlock(struct tl_mutex *opaque)
+static __attribute__((noinline)) int mutex_release_tagged(struct user_mutex *m)
 {
-    struct user_mutex *m = mutex_of(opaque);
+    int err;
 
-    if (USER_UNLIKELY(m->owner != lwp_self()->current))
+#if USER_MN
+    if (USER_LIKELY(is_plain(m)))
+        return plain_release(m, lwp_self()->current);
+#endif
+    mutex_guard(m);
+    err = release_guarded(m);
+    mutex_unguard(m);
+    return err;
+}
+
+static inline int mutex_unlock(struct user_mutex *m)
+{
+    struct uthread *self = lwp_self()->current;
+#if USER_MN
+    struct uthread *owner = self;
+
+    if (USER_LIKELY(lib.multi)) {
+        if (USER_LIKELY(__atomic_compare_exchange_n(&m->owner, &owner, NULL, false,
+                                                    __ATOMIC_RELEASE, __ATOMIC_RELAXED)))
+            return 0;
+        return mutex_release_tagged(m);
+    }
+    if (USER_LIKELY(m->owner == self)) {
+        m->owner = NULL; /* who waits would have tagged it */
+        return 0;
+    }
+    return mutex_release_tagged(m);
+#else
+    if (USER_UNLIKELY(m->owner != self))
         return mutex_release_tagged(m);
     mutex_release(m);
     return 0;
+#endif
+}
+
+/* EPERM: it is not the caller's. */
+static int user_mutex_unlock(struct tl_mutex *opaque)
+{
+    return mutex_unlock(mutex_of(opaque));
 }
 
 static int user_mutex_consistent(struct tl_mutex *opaque)

@@ -9,6 +9,10 @@
  * it the live lines of all parked threads would compete for a few sets of the first-level cache. 32
  * lines are half a page: a parked thread with small frames still touches one page only. Stacks of
  * less than a page are coloured by their odd distance.
+ *
+ * With several LWPs each has some free stacks of its own, and batches of them are shared (Bonwick
+ * and Adams 2001, "Magazines and Vmem", section 3): a thread mostly ends where it began, so that
+ * the shared list is rarely wanted.
  */
 #ifndef TL_USER_POOL_H
 #define TL_USER_POOL_H
@@ -27,9 +31,10 @@
 #define USER_SLAB_LAST 512
 #define USER_SLAB_BYTES (64ul << 20)
 
-/* Right below the end of a free stack. */
+/* Right below the end of a free stack. batch: in the shared list of several LWPs, the next batch.
+ */
 struct free_stack {
-    struct free_stack *next;
+    struct free_stack *next, *batch;
 };
 
 struct slab_node {
@@ -117,18 +122,12 @@ static int pool_for(const struct tl_attr *attr, struct stack_pool **pool, size_t
     return 0;
 }
 
-/* Gives the end of a stack of the pool. */
-static inline int pool_take(struct stack_pool *pool, void **high)
+/* A stack that was never used. */
+static int pool_take_fresh(struct stack_pool *pool, void **high)
 {
-    struct free_stack *top = pool->free;
     struct stack s;
     int err;
 
-    if (USER_LIKELY(top != NULL)) {
-        pool->free = top->next;
-        *high = top + 1;
-        return 0;
-    }
     if (pool->fresh_used == pool->fresh.n) {
         err = pool_grow(pool);
         if (err)
@@ -139,26 +138,138 @@ static inline int pool_take(struct stack_pool *pool, void **high)
     return 0;
 }
 
+#if USER_MN
+
+/* An LWP keeps twice as many stacks of one size to itself at most; they come and go by so many, as
+ * one list through `next`, whose first is linked to the next batch. */
+#define USER_STACK_BATCH 16
+
+static inline struct stack_cache *stacks_of(struct lwp *lwp, const struct stack_pool *pool)
+{
+    return &lwp->stacks[0][0] + (pool - &lib.pools[0][0]);
+}
+
+static __attribute__((noinline)) int stacks_fetch(struct stack_cache *cache,
+                                                  struct stack_pool *pool)
+{
+    void *high;
+    int err = 0;
+
+    lock_take(&lib.pool_lock);
+    if (pool->free) {
+        cache->free = pool->free;
+        pool->free = cache->free->batch;
+        cache->n = USER_STACK_BATCH;
+    } else {
+        err = pool_take_fresh(pool, &high);
+        if (!err) {
+            cache->free = (struct free_stack *)high - 1;
+            cache->free->next = NULL;
+            cache->n = 1;
+        }
+    }
+    lock_release(&lib.pool_lock);
+    return err;
+}
+
+/* The first USER_STACK_BATCH of them. */
+static __attribute__((noinline)) void stacks_return(struct stack_cache *cache,
+                                                    struct stack_pool *pool)
+{
+    struct free_stack *first = cache->free, *last = first;
+
+    for (unsigned i = 1; i < USER_STACK_BATCH; i++)
+        last = last->next;
+    cache->free = last->next;
+    cache->n -= USER_STACK_BATCH;
+    last->next = NULL;
+    lock_take(&lib.pool_lock);
+    first->batch = pool->free;
+    pool->free = first;
+    lock_release(&lib.pool_lock);
+}
+
+/* Gives the end of a stack of the pool. */
+static inline int pool_take(struct lwp *lwp, struct stack_pool *pool, void **high)
+{
+    struct stack_cache *cache = stacks_of(lwp, pool);
+    struct free_stack *top;
+
+    if (USER_UNLIKELY(!cache->n)) {
+        int err = stacks_fetch(cache, pool);
+
+        if (err)
+            return err;
+    }
+    top = cache->free;
+    cache->free = top->next;
+    cache->n--;
+    *high = top + 1;
+    return 0;
+}
+
+static inline void pool_give(struct lwp *lwp, struct stack_pool *pool, void *high)
+{
+    struct stack_cache *cache = stacks_of(lwp, pool);
+    struct free_stack *top = (struct free_stack *)high - 1;
+
+    top->next = cache->free;
+    cache->free = top;
+    if (USER_UNLIKELY(++cache->n == 2 * USER_STACK_BATCH))
+        stacks_return(cache, pool);
+}
+
+static bool pool_has(struct lwp *lwp, const struct stack_pool *pool)
+{
+    return stacks_of(lwp, pool)->n || USER_LOAD(((struct stack_pool *)pool)->free);
+}
+
+#else
+
+/* Gives the end of a stack of the pool. */
+static inline int pool_take(struct lwp *lwp, struct stack_pool *pool, void **high)
+{
+    struct free_stack *top = pool->free;
+
+    (void)lwp;
+    if (USER_LIKELY(top != NULL)) {
+        pool->free = top->next;
+        *high = top + 1;
+        return 0;
+    }
+    return pool_take_fresh(pool, high);
+}
+
+static inline void pool_give(struct lwp *lwp, struct stack_pool *pool, void *high)
+{
+    struct free_stack *top = (struct free_stack *)high - 1;
+
+    (void)lwp;
+    top->next = pool->free;
+    pool->free = top;
+}
+
+static bool pool_has(struct lwp *lwp, const struct stack_pool *pool)
+{
+    (void)lwp;
+    return pool->free || pool->fresh_used < pool->fresh.n;
+}
+
+#endif
+
 /* When no memory is left for stacks of this size: a larger one that nobody uses. *pool: whose it
  * is. ENOMEM: none. */
-static __attribute__((noinline, cold)) int pool_borrow(struct stack_pool **pool, void **high)
+static __attribute__((noinline, cold)) int pool_borrow(struct lwp *lwp, struct stack_pool **pool,
+                                                       void **high)
 {
     struct stack_pool *row = (*pool)->guard ? lib.pools[1] : lib.pools[0];
 
     for (struct stack_pool *p = *pool + 1; p < row + USER_SIZES; p++)
-        if (p->free || p->fresh_used < p->fresh.n) {
+        if (pool_has(lwp, p)) {
             *pool = p;
-            return pool_take(p, high);
+            return pool_take(lwp, p, high);
         }
     return ENOMEM;
-}
-
-static inline void pool_give(struct stack_pool *pool, void *high)
-{
-    struct free_stack *top = (struct free_stack *)high - 1;
-
-    top->next = pool->free;
-    pool->free = top;
 }
 
 /* Where the rest of thread t goes on a new stack; the thread starts right below. */

@@ -10,12 +10,16 @@
  * that are not empty, first in first out in each. The running thread is never displaced: a higher
  * priority counts when it gives up the PU.
  *
+ * With several LWPs (M:N) the common policy is STEAL: see steal.h. The others have one queue for
+ * all LWPs, so that their order holds among all of them; a thread with a home is in a queue of its
+ * own LWP's, before that.
+ *
  * A thread that waits may be interrupted: it is taken off what it waits for and made ready, in
  * state USER_EARLY. park() tells it so, and it sees for itself whether its time has come, whether
  * it was cancelled, or (after a signal handler has run in it) waits again, behind the others. The
  * common wait for a semaphore is spared even that question: arrive() waits again in its place.
  *
- * Who finds nobody ready idles on its own stack: the kernel thread sleeps until the earliest
+ * M:1: Who finds nobody ready idles on its own stack: the kernel thread sleeps until the earliest
  * deadline. If nobody waits for a time either, no thread can ever run again (nothing outside this
  * kernel thread makes one ready: post is not for signal handlers): that is said, and aborts.
  */
@@ -31,52 +35,74 @@
 
 /* ---- run queue ------------------------------------------------------------------------------- */
 
-static inline bool any_ready(const struct lwp *lwp)
+static inline bool queue_any(const struct run_queue *q)
 {
-    return lwp->ready.head || lwp->occupied;
+    return USER_LOAD(((struct run_queue *)q)->ready.head) ||
+           USER_LOAD(((struct run_queue *)q)->occupied);
 }
 
-static void level_push(struct lwp *lwp, struct uthread *t, bool front)
+static void level_push(struct run_queue *q, struct uthread *t, bool front)
 {
     unsigned level = t->rest->priority;
 
     if (front)
-        queue_push_front(&lwp->levels[level], t);
+        queue_push_front(&q->levels[level], t);
     else
-        queue_push(&lwp->levels[level], t);
-    lwp->occupied |= UINT32_C(1) << level;
+        queue_push(&q->levels[level], t);
+    USER_STORE(q->occupied, q->occupied | UINT32_C(1) << level);
 }
 
 /* Of the highest level that is not empty. */
-static struct uthread *level_pop(struct lwp *lwp)
+static struct uthread *level_pop(struct run_queue *q)
 {
-    unsigned level = 31 - (unsigned)__builtin_clz(lwp->occupied);
-    struct uthread *t = queue_pop(&lwp->levels[level]);
+    unsigned level = 31 - (unsigned)__builtin_clz(q->occupied);
+    struct uthread *t = queue_pop(&q->levels[level]);
 
-    if (!lwp->levels[level].head)
-        lwp->occupied &= ~(UINT32_C(1) << level);
+    if (!q->levels[level].head)
+        USER_STORE(q->occupied, q->occupied & ~(UINT32_C(1) << level));
     return t;
 }
 
-static __attribute__((noinline)) void push_by_policy(struct lwp *lwp, struct uthread *t)
+#if USER_MN
+#include "steal.h"
+#else
+
+/* Who became ready, by a policy that is not FIFO. */
+static __attribute__((noinline)) void push_by_policy(struct run_queue *q, struct uthread *t)
 {
-    if (lwp->policy == USER_PRIORITY)
-        level_push(lwp, t, false);
+    if (lib.policy == USER_PRIORITY)
+        level_push(q, t, false);
     else
-        queue_push_front(&lwp->ready, t);
+        queue_push_front(&q->ready, t);
 }
 
+static inline void make_ready_as(struct lwp *lwp, struct uthread *t, enum user_state state)
+{
+    state_set(t, state);
+    if (USER_UNLIKELY(lib.slow.policy))
+        push_by_policy(&lwp->queue, t);
+    else
+        queue_push(&lwp->queue.ready, t);
+}
+
+/* The caller lends its turn to another one that it switches to: it is the next. */
+static inline void push_next(struct lwp *lwp, struct uthread *self)
+{
+    if (USER_UNLIKELY(lib.policy == USER_PRIORITY))
+        level_push(&lwp->queue, self, true);
+    else
+        queue_push_front(&lwp->queue.ready, self);
+}
+#endif
+
+/* t is on no list any more, and no list lock is held. */
 static inline void make_ready(struct lwp *lwp, struct uthread *t)
 {
-    t->context.state = USER_ACTIVE;
-    if (USER_UNLIKELY(lwp->slow.policy))
-        push_by_policy(lwp, t);
-    else
-        queue_push(&lwp->ready, t);
+    make_ready_as(lwp, t, USER_ACTIVE);
 }
 
 /* Priority 0 is that of SCHED_OTHER, SCHED_FIFO has all of them. */
-static int priority_of(const struct lwp *lwp, const struct tl_sched *sched, unsigned *priority)
+static int priority_of(const struct tl_sched *sched, unsigned *priority)
 {
     int most = sched->policy == SCHED_FIFO ? USER_PRIORITIES - 1 : 0;
 
@@ -84,7 +110,7 @@ static int priority_of(const struct lwp *lwp, const struct tl_sched *sched, unsi
         return EINVAL;
     if (sched->priority < 0 || sched->priority > most)
         return EINVAL;
-    if (lwp->policy != USER_PRIORITY)
+    if (lib.policy != USER_PRIORITY)
         return ENOTSUP;
     *priority = (unsigned)sched->priority;
     return 0;
@@ -93,34 +119,69 @@ static int priority_of(const struct lwp *lwp, const struct tl_sched *sched, unsi
 /* Where t is in the run queue follows from it. */
 static void set_priority(struct lwp *lwp, struct uthread *t, unsigned priority)
 {
-    enum user_state state = state_of(t);
+    struct run_queue *q = queue_of(lwp);
     unsigned old = t->rest->priority;
 
     if (old == priority)
         return;
-    if (t != lwp->current && state >= USER_ACTIVE && state <= USER_EARLY_SEM) {
-        queue_remove(&lwp->levels[old], t);
-        if (!lwp->levels[old].head)
-            lwp->occupied &= ~(UINT32_C(1) << old);
+    lock_take(&lib.queue_lock);
+    if (queue_remove(&q->levels[old], t)) {
+        if (!q->levels[old].head)
+            USER_STORE(q->occupied, q->occupied & ~(UINT32_C(1) << old));
         t->rest->priority = (uint8_t)priority;
-        level_push(lwp, t, false);
+        level_push(q, t, false);
     } else {
         t->rest->priority = (uint8_t)priority;
     }
+    lock_release(&lib.queue_lock);
+}
+
+/* ---- wait lists ------------------------------------------------------------------------------ */
+
+/* The caller goes on a list, whose lock it holds; then it lets go of the lock and parks. */
+static inline void wait_on(struct uthread *self, struct queue *list, enum user_state state)
+{
+    self->rest->waits.list = list;
+    state_set(self, state);
+    queue_push(list, self);
+#if USER_MN
+    USER_STORE(self->waits_at, (void *)list);
+#endif
+}
+
+/* t was taken off its list, whose lock is held. */
+static inline void waits_no_more(struct uthread *t)
+{
+#if USER_MN
+    USER_STORE(t->waits_at, NULL);
+#else
+    (void)t;
+#endif
+}
+
+/* The one who has waited longest; the caller has the list's lock, and makes it ready when it has
+ * let go of that. NULL: nobody. */
+static inline struct uthread *wait_pop(struct queue *list)
+{
+    struct uthread *t = queue_pop(list);
+
+    if (t)
+        waits_no_more(t);
+    return t;
 }
 
 /* ---- interrupting ---------------------------------------------------------------------------- */
 
-/* False: it does not wait, or not for something that it can be taken off. Its timer, if any, is its
- * own to stop. */
-static bool interrupt(struct lwp *lwp, struct uthread *t)
+/* Takes it off what it waits for; the lock of that is held. EARLY...: how it is to be made ready.
+ * USER_ACTIVE: it does not wait, or not for something that it can be taken off. */
+static enum user_state take_off(struct uthread *t)
 {
     enum user_state early = USER_EARLY;
 
     switch (state_of(t)) {
     case USER_WAITS_SEM:
         early = USER_EARLY_SEM;
-        t->tp = (void *)((uintptr_t)t->tp | USER_TP_TAG);
+        tp_tag(t);
         queue_remove(t->rest->waits.list, t);
         break;
     case USER_WAITS_MUTEX:
@@ -129,15 +190,43 @@ static bool interrupt(struct lwp *lwp, struct uthread *t)
         queue_remove(t->rest->waits.list, t);
         break;
     case USER_WAITS_JOIN:
-        t->rest->waits.target->rest->joiner = NULL;
+        USER_STORE(USER_JOINER(t->rest->waits.target), NULL);
         break;
     case USER_SLEEPS:
         break;
     default:
-        return false;
+        return USER_ACTIVE;
     }
-    make_ready(lwp, t);
-    t->context.state = (uint8_t)early;
+    waits_no_more(t);
+    return early;
+}
+
+/* False: it does not wait, or not for something that it can be taken off. Its timer, if any, is its
+ * own to stop. With several LWPs the thread may be another one in the same slot by now, or wait
+ * again: who waits bears being interrupted for nothing. */
+static bool interrupt(struct lwp *lwp, struct uthread *t)
+{
+    enum user_state early;
+#if USER_MN
+    void *at;
+
+    do {
+        at = USER_LOAD_ACQUIRE(t->waits_at);
+        if (!at)
+            return false;
+        list_lock(at);
+        if (USER_LOAD(t->waits_at) == at)
+            break;
+        list_unlock(at);
+    } while (1);
+    early = take_off(t);
+    list_unlock(at);
+#else
+    early = take_off(t);
+#endif
+    if (early == USER_ACTIVE)
+        return false;
+    make_ready_as(lwp, t, early);
     return true;
 }
 
@@ -146,25 +235,34 @@ static __attribute__((noinline)) void wake_due(struct lwp *lwp)
     uint64_t now = clock_now_ns(CLOCK_MONOTONIC);
 
     lwp->tick = 0;
-    while (lwp->timers && lwp->timers->rest->deadline_ns <= now) {
-        struct uthread *t = lwp->timers;
+    for (;;) {
+        struct uthread *t;
 
-        heap_remove(lwp, t);
-        if (state_of(t) == USER_SLEEPS)
-            make_ready(lwp, t);
+        lock_take(&lib.timer_lock);
+        t = lib.timers;
+        if (t && t->rest->deadline_ns <= now)
+            heap_remove(t);
         else
-            interrupt(lwp, t);
+            t = NULL;
+        lock_release(&lib.timer_lock);
+        if (!t)
+            break;
+        interrupt(lwp, t);
     }
 }
 
 /* Whatever keeps giving up the PU from its fast path. */
 static inline void look_around(struct lwp *lwp)
 {
-    if (lwp->timers && ++lwp->tick >= USER_CLOCK_EVERY)
+    if (USER_LOAD(lib.slow.timers) && ++lwp->tick >= USER_CLOCK_EVERY)
         wake_due(lwp);
 }
 
 /* ---- idling ---------------------------------------------------------------------------------- */
+
+#if USER_MN
+#include "lwp.h"
+#else
 
 static __attribute__((noinline, noreturn, cold)) void deadlock(const struct lwp *lwp)
 {
@@ -191,13 +289,13 @@ static __attribute__((noinline)) void idle(struct lwp *lwp)
 {
     int saved = errno;
 
-    while (!any_ready(lwp)) {
+    while (!queue_any(&lwp->queue)) {
         struct timespec until;
         uint64_t ns;
 
-        if (!lwp->timers)
+        if (!lib.timers)
             deadlock(lwp);
-        ns = lwp->timers->rest->deadline_ns;
+        ns = lib.timers->rest->deadline_ns;
         until.tv_sec = (time_t)(ns / USER_NS_PER_S);
         until.tv_nsec = (long)(ns % USER_NS_PER_S);
         clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL); /* EINTR: looks again */
@@ -211,49 +309,57 @@ static __attribute__((noinline)) void idle(struct lwp *lwp)
 static __attribute__((noinline)) struct uthread *pick_slowly(struct lwp *lwp)
 {
     look_around(lwp);
-    if (!any_ready(lwp))
+    if (!queue_any(&lwp->queue))
         idle(lwp);
-    return lwp->policy == USER_PRIORITY ? level_pop(lwp) : queue_pop(&lwp->ready);
+    return lib.policy == USER_PRIORITY ? level_pop(&lwp->queue) : queue_pop(&lwp->queue.ready);
 }
 
 static inline struct uthread *pick_next(struct lwp *lwp)
 {
-    if (USER_UNLIKELY(lwp->slow.any))
+    if (USER_UNLIKELY(lib.slow.any))
         return pick_slowly(lwp);
-    if (USER_UNLIKELY(!lwp->ready.head))
+    if (USER_UNLIKELY(!lwp->queue.ready.head))
         idle(lwp);
-    return queue_pop(&lwp->ready);
+    return queue_pop(&lwp->queue.ready);
 }
+#endif
+
+static void signals_raise(struct uthread *self); /* signals.h */
 
 /* The caller has put itself on a list; returns when somebody has made it ready. */
-static inline void park_trusting(struct lwp *lwp, struct uthread *self, enum user_state state)
+static inline void park_trusting(struct uthread *self)
 {
-    struct uthread *next;
+    struct lwp *lwp = lwp_self();
+    struct uthread *next = pick_next(lwp);
 
-    self->context.state = (uint8_t)state;
-    next = pick_next(lwp);
-    if (USER_LIKELY(next != self)) /* itself: its time came while it idled */
+    if (USER_LIKELY(next != self)) { /* itself: it was made ready in the meantime */
         switch_to(lwp, self, next);
+        return;
+    }
+#if USER_MN
+    if (USER_UNLIKELY((uintptr_t)self->tp & USER_TP_TAG) && tp_untag(self))
+        signals_raise(self);
+#endif
 }
 
 /* True: it was interrupted, and is on that list no more. */
-static inline bool park(struct lwp *lwp, struct uthread *self, enum user_state state)
+static inline bool park(struct uthread *self)
 {
-    park_trusting(lwp, self, state);
-    if (USER_LIKELY(self->context.state == USER_ACTIVE))
+#if USER_MN
+    /* A request that came after the caller had looked for one, and did not find it on the list yet:
+     * see user_cancel. Who waits for a mutex does not act on it. */
+    if (USER_UNLIKELY(USER_LOAD(self->context.flags) & USER_CANCELLED) &&
+        state_of(self) != USER_WAITS_MUTEX && personal_due(&self->rest->personal))
+        interrupt(lwp_self(), self);
+#endif
+    park_trusting(self);
+    if (USER_LIKELY(state_of(self) == USER_ACTIVE))
         return false;
-    self->context.state = USER_ACTIVE;
+    state_set(self, USER_ACTIVE);
     return true;
 }
 
-/* The same, on a wait list. */
-static inline bool park_on(struct lwp *lwp, struct uthread *self, struct queue *list,
-                           enum user_state state)
-{
-    self->rest->waits.list = list;
-    queue_push(list, self);
-    return park(lwp, self, state);
-}
+#if !USER_MN
 
 /* What the thread after the next needs first: the line it waits on, and its successor. */
 static inline void prefetch_ahead(const struct uthread *t)
@@ -268,14 +374,14 @@ static __attribute__((noinline)) void yield_by_policy(struct lwp *lwp, struct ut
 {
     struct uthread *next;
 
-    if (!any_ready(lwp))
+    if (!queue_any(&lwp->queue))
         return;
-    if (lwp->policy == USER_PRIORITY) {
-        level_push(lwp, self, false);
-        next = level_pop(lwp);
+    if (lib.policy == USER_PRIORITY) {
+        level_push(&lwp->queue, self, false);
+        next = level_pop(&lwp->queue);
     } else {
-        queue_push(&lwp->ready, self);
-        next = queue_pop(&lwp->ready);
+        queue_push(&lwp->queue.ready, self);
+        next = queue_pop(&lwp->queue.ready);
     }
     if (next != self)
         switch_to(lwp, self, next);
@@ -286,10 +392,10 @@ static __attribute__((noinline)) void yield_to_higher(struct lwp *lwp, struct ut
 {
     struct uthread *next;
 
-    if (!(lwp->occupied >> self->rest->priority >> 1))
+    if (!(lwp->queue.occupied >> self->rest->priority >> 1))
         return;
-    level_push(lwp, self, false);
-    next = level_pop(lwp);
+    level_push(&lwp->queue, self, false);
+    next = level_pop(&lwp->queue);
     switch_to(lwp, self, next);
 }
 
@@ -298,36 +404,37 @@ static void user_yield(void)
     struct lwp *lwp = lwp_self();
     struct uthread *self = lwp->current, *next;
 
-    if (USER_UNLIKELY(lwp->slow.any)) {
+    if (USER_UNLIKELY(lib.slow.any)) {
         look_around(lwp);
-        if (lwp->slow.policy) {
+        if (lib.slow.policy) {
             yield_by_policy(lwp, self);
             return;
         }
     }
-    next = lwp->ready.head;
+    next = lwp->queue.ready.head;
     if (!next)
         return;
     /* Pushed before the other is popped, the queue is never empty: no branch for that. */
     self->next = NULL;
-    lwp->ready.tail->next = self;
-    lwp->ready.tail = self;
-    lwp->ready.head = next->next;
-    prefetch_ahead(lwp->ready.head);
+    lwp->queue.ready.tail->next = self;
+    lwp->queue.ready.tail = self;
+    lwp->queue.ready.head = next->next;
+    prefetch_ahead(lwp->queue.ready.head);
     switch_to(lwp, self, next);
 }
+
+#endif
 
 /* At a cancellation point: acts on a request. Does not return then. */
 static inline void cancellation_point(struct uthread *self)
 {
-    if (USER_UNLIKELY(self->context.flags & USER_CANCELLED))
+    if (USER_UNLIKELY(USER_LOAD(self->context.flags) & USER_CANCELLED))
         personal_test();
 }
 
 static int user_sleep(uint64_t ns)
 {
-    struct lwp *lwp = lwp_self();
-    struct uthread *self = lwp->current;
+    struct uthread *self = lwp_self()->current;
     struct user_deadline until = {CLOCK_MONOTONIC, 0};
     uint64_t now;
 
@@ -341,9 +448,15 @@ static int user_sleep(uint64_t ns)
     do {
         bool early;
 
-        deadline_arm(lwp, self, &until);
-        early = park(lwp, self, USER_SLEEPS);
-        deadline_disarm(lwp, self, &until);
+        list_lock(self->rest);
+        state_set(self, USER_SLEEPS);
+#if USER_MN
+        USER_STORE(self->waits_at, (void *)self->rest);
+#endif
+        list_unlock(self->rest);
+        deadline_arm(self, &until);
+        early = park(self);
+        deadline_disarm(self, &until);
         if (!early)
             return 0;
         cancellation_point(self);

@@ -39,9 +39,32 @@ static struct user_signal **signal_place(struct uthread *t, int sig)
 
 static void signal_free(struct user_signal *s)
 {
+    lock_take(&lib.signal_lock);
     s->next = lib.signals_free;
     lib.signals_free = s;
     lib.signals--;
+    lock_release(&lib.signal_lock);
+}
+
+/* NULL: no memory, or as many are queued as the kernel would queue. */
+static struct user_signal *signal_new(int sig)
+{
+    struct user_signal *s;
+    struct rlimit limit;
+
+    lock_take(&lib.signal_lock);
+    s = lib.signals_free;
+    if (sig >= SIGRTMIN && !getrlimit(RLIMIT_SIGPENDING, &limit) && lib.signals >= limit.rlim_cur) {
+        s = NULL;
+    } else if (s) {
+        lib.signals_free = s->next;
+        lib.signals++;
+    } else {
+        s = malloc(sizeof(*s));
+        lib.signals += s != NULL;
+    }
+    lock_release(&lib.signal_lock);
+    return s;
 }
 
 /* What never reached it. */
@@ -49,37 +72,50 @@ static void signals_drop(struct uthread *t)
 {
     struct user_signal *s;
 
+    thread_lock(t);
     while ((s = t->rest->signals)) {
         t->rest->signals = s->next;
         signal_free(s);
     }
-    t->tp = (void *)((uintptr_t)t->tp & ~(uintptr_t)USER_TP_TAG);
+    tp_untag(t);
+    thread_unlock(t);
 }
 
 /* The kernel delivers it before it returns, unless it is masked. Leaves errno alone. */
 static int signal_raise(const siginfo_t *info)
 {
-    return (int)-SYS_CALL(SYS_rt_tgsigqueueinfo, lib.pid, lib.tid, info->si_signo, info, 0, 0);
+    return (int)-SYS_CALL(SYS_rt_tgsigqueueinfo, lib.pid, lwp_self()->tid, info->si_signo, info, 0,
+                          0);
+}
+
+static struct user_signal *signal_first(struct uthread *self)
+{
+    struct user_signal *s;
+
+    thread_lock(self);
+    s = self->rest->signals;
+    if (s)
+        self->rest->signals = s->next;
+    thread_unlock(self);
+    return s;
 }
 
 static void signals_raise(struct uthread *self)
 {
     struct user_signal *s;
 
-    while ((s = self->rest->signals)) {
+    while ((s = signal_first(self))) {
         siginfo_t info = s->info;
 
-        self->rest->signals = s->next;
-        signal_free(s);
         if (signal_raise(&info)) {
-            /* Masked, and the kernel's queue is full: kept for the next time. No handler has run,
-             * so it is still the first that is free. */
-            lib.signals_free = s->next;
-            lib.signals++;
+            /* Masked, and the kernel's queue is full: kept for the next time. */
+            thread_lock(self);
             s->next = self->rest->signals;
             self->rest->signals = s;
+            thread_unlock(self);
             return;
         }
+        signal_free(s);
     }
 }
 
@@ -88,62 +124,61 @@ static void signals_raise(struct uthread *self)
 static void arrive(void *arg)
 {
     struct uthread *self = arg;
-    struct context resumed = self->context;
+#if !USER_MN
+    struct context resumed = self->context; /* the _shared switch keeps its own copy */
+#endif
+    enum user_state was = state_of(self);
 
-    self->context.state = USER_ACTIVE; /* what it was is not for a handler that gives up the PU */
+    state_set(self, USER_ACTIVE); /* what it was is not for a handler that gives up the PU */
     switch_arrived(self);
     signals_raise(self);
-    if (resumed.state == USER_EARLY_SEM) {
-        resumed.state = USER_ACTIVE;
+    if (was == USER_EARLY_SEM) {
+        was = USER_ACTIVE;
         sem_wait_again(self);
     }
+#if !USER_MN
     resumed.flags = self->context.flags;
     self->context = resumed;
+#endif
+    state_set(self, was);
     switch_announce(self, self, false);
 }
 
-/* EAGAIN: no memory, or as many are queued as the kernel would queue. */
+/* EAGAIN: no memory, or as many are queued as the kernel would queue. t is locked, and lives. */
 static int signal_keep(struct uthread *t, const siginfo_t *info)
 {
-    struct user_signal **place = signal_place(t, info->si_signo), *s = lib.signals_free;
-    struct rlimit limit;
+    struct user_signal **place = signal_place(t, info->si_signo), *s;
 
-    if (info->si_signo < SIGRTMIN) {
+    if (info->si_signo < SIGRTMIN)
         for (s = t->rest->signals; s; s = s->next)
             if (s->info.si_signo == info->si_signo)
                 return 0; /* pending already: once is enough */
-        s = lib.signals_free;
-    } else if (!getrlimit(RLIMIT_SIGPENDING, &limit) && lib.signals >= limit.rlim_cur) {
+    s = signal_new(info->si_signo);
+    if (!s)
         return EAGAIN;
-    }
-    if (s) {
-        lib.signals_free = s->next;
-    } else {
-        s = malloc(sizeof(*s));
-        if (!s)
-            return EAGAIN;
-    }
-    lib.signals++;
     s->info = *info;
     s->next = *place;
     *place = s;
-    t->tp = (void *)((uintptr_t)t->tp | USER_TP_TAG);
+    tp_tag(t);
     return 0;
 }
 
 static int user_kill(struct tl_thread id, int sig, const union sigval *value)
 {
-    struct lwp *lwp = lwp_self();
-    struct uthread *t = table_find(id);
-    int saved = errno, err;
+    struct uthread *self = lwp_self()->current, *t = table_find_locked(id);
+    int saved = errno, err = 0;
     siginfo_t info;
 
-    if (!t || has_ended(t))
+    if (!t)
         return ESRCH;
-    if (sig < 0 || sig >= NSIG)
-        return EINVAL;
-    if (!sig)
-        return 0;
+    if (has_ended(t))
+        err = ESRCH;
+    else if (sig < 0 || sig >= NSIG)
+        err = EINVAL;
+    if (err || !sig) {
+        thread_unlock(t);
+        return err;
+    }
     memset(&info, 0, sizeof(info));
     info.si_signo = sig;
     info.si_code = value ? SI_QUEUE : SI_TKILL;
@@ -151,11 +186,16 @@ static int user_kill(struct tl_thread id, int sig, const union sigval *value)
     info.si_uid = getuid();
     if (value)
         info.si_value = *value;
-    if (t == lwp->current)
+    if (t != self)
+        err = signal_keep(t, &info);
+    thread_unlock(t);
+    if (t == self)
         return signal_raise(&info);
-    err = signal_keep(t, &info);
+#if USER_MN
+    heavy(); /* it may be about to wait: see user_cancel */
+#endif
     if (!err)
-        interrupt(lwp, t);
+        interrupt(lwp_self(), t);
     errno = saved;
     return err;
 }

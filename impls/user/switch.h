@@ -9,6 +9,10 @@
  * What the next thread has to do before it goes on (deliver the signals that are pending for it,
  * say) is done by arrive() on its stack: its thread pointer is tagged (USER_TP_TAG), so that it
  * differs. A switch to a thread without any costs nothing for it.
+ *
+ * With several LWPs a thread may be made ready before it has left its stack. Nobody goes on with it
+ * before its context says that it is complete (switch_await; "_shared" in common/context.h): so no
+ * lock is held across a switch.
  */
 #ifndef TL_USER_SWITCH_H
 #define TL_USER_SWITCH_H
@@ -78,7 +82,7 @@ static inline __attribute__((always_inline)) void switch_arrived(struct uthread 
     size_t size;
 
     __sanitizer_finish_switch_fiber(self->rest->fake_stack, &low, &size);
-    if (lib.first && lib.first->rest && !lib.first->rest->high) {
+    if (!USER_MN && lib.first && lib.first->rest && !lib.first->rest->high) {
         lib.first->rest->alone.low = (void *)(uintptr_t)low;
         lib.first->rest->high = (char *)(uintptr_t)low + size;
     }
@@ -87,16 +91,68 @@ static inline __attribute__((always_inline)) void switch_arrived(struct uthread 
 
 static void arrive(void *self); /* signals.h */
 
-/* The thread pointers differ. True: `to` was tagged. */
-static inline __attribute__((always_inline)) bool switch_tp(struct uthread *to)
+/* Sets the tag, from any LWP; pairs with the exchange in switch_tp. */
+static inline void tp_tag(struct uthread *t)
 {
-    bool was_tagged = (uintptr_t)to->tp & USER_TP_TAG;
+    __atomic_fetch_or((uintptr_t *)&t->tp, USER_TP_TAG, __ATOMIC_SEQ_CST);
+}
 
-    to->tp = (void *)((uintptr_t)to->tp & ~(uintptr_t)USER_TP_TAG);
-    if (lib.full_tls)
-        write_tp(to->tp);
+/* Takes it away. True: it was there. */
+static inline bool tp_untag(struct uthread *t)
+{
+    return __atomic_fetch_and((uintptr_t *)&t->tp, ~(uintptr_t)USER_TP_TAG, __ATOMIC_SEQ_CST) &
+           USER_TP_TAG;
+}
+
+static inline void *tp_of(const struct uthread *t)
+{
+    return (void *)((uintptr_t)t->tp & ~(uintptr_t)USER_TP_TAG);
+}
+
+/* The thread pointers differ. True: `to` was tagged. */
+static inline __attribute__((always_inline)) bool switch_tp(struct lwp *lwp, struct uthread *to)
+{
+    bool was_tagged = (uintptr_t)to->tp & USER_TP_TAG && tp_untag(to);
+
+    (void)lwp;
+    if (lib.full_tls) {
+#if USER_MN
+        lwp_tell(tp_of(to), lwp);
+#endif
+        write_tp(tp_of(to));
+    }
     return was_tagged;
 }
+
+#if USER_MN
+
+/* Until all of its context is saved by the LWP that it ran on last: pairs with the store of pc in
+ * the switch away from it. That LWP is between two instructions, or displaced by the kernel. */
+static inline void switch_await(const struct uthread *to)
+{
+    unsigned spins = 0;
+
+    while (USER_UNLIKELY(!USER_LOAD_ACQUIRE(to->context.pc))) {
+        cpu_relax();
+        if (++spins % 256 == 0)
+            SYS_CALL(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+    }
+#ifdef USER_TSAN
+    __tsan_acquire((void *)(uintptr_t)&to->context);
+#endif
+}
+
+#define SWITCH_PLAIN context_switch_shared
+#define SWITCH_THEN context_switch_then_shared
+#define SWITCH_START context_start_shared
+#define SWITCH_LEAVE context_leave_then_shared
+#else
+#define switch_await(to) ((void)0)
+#define SWITCH_PLAIN context_switch
+#define SWITCH_THEN context_switch_then
+#define SWITCH_START context_start
+#define SWITCH_LEAVE context_leave_then
+#endif
 
 /* errno and the thread pointer. True: as switch_tp. */
 static inline __attribute__((always_inline)) bool
@@ -105,17 +161,21 @@ switch_private(struct lwp *lwp, struct uthread *from, struct uthread *to)
     from->err = *lwp->err;
     *lwp->err = to->err;
     lwp->current = to;
-    return USER_UNLIKELY(to->tp != from->tp) && switch_tp(to);
+#if USER_MN && defined(USER_TSAN)
+    __tsan_release(&from->context); /* what the store of pc does, which it does not see */
+#endif
+    return USER_UNLIKELY(to->tp != from->tp) && switch_tp(lwp, to);
 }
 
 static inline __attribute__((always_inline)) void switch_to(struct lwp *lwp, struct uthread *from,
                                                             struct uthread *to)
 {
+    switch_await(to);
     switch_announce(from, to, false);
     if (USER_UNLIKELY(switch_private(lwp, from, to)))
-        context_switch_then(&from->context, &to->context, arrive, to);
+        SWITCH_THEN(&from->context, &to->context, arrive, to);
     else
-        context_switch(&from->context, &to->context);
+        SWITCH_PLAIN(&from->context, &to->context);
     switch_arrived(from);
 }
 
@@ -128,7 +188,7 @@ switch_start(struct lwp *lwp, struct uthread *from, struct uthread *to, void (*e
 #if USER_UCONTEXT
     context_start_uc(&from->context, &to->rest->uc, stack_low_of(to->rest), to->rest, entry);
 #else
-    context_start(&from->context, to->rest, entry);
+    SWITCH_START(&from->context, to->rest, entry);
 #endif
     switch_arrived(from);
 }
@@ -139,10 +199,11 @@ static inline __attribute__((always_inline, noreturn)) void
 switch_leave(struct lwp *lwp, struct uthread *from, struct uthread *to, void (*then)(void *),
              void (*then_arrive)(void *))
 {
+    switch_await(to);
     switch_announce(from, to, true);
     if (USER_UNLIKELY(switch_private(lwp, from, to)))
         then = then_arrive;
-    context_leave_then(&to->context, then, from);
+    SWITCH_LEAVE(&to->context, then, from);
 }
 
 #endif

@@ -54,10 +54,8 @@ static __attribute__((noinline)) int cond_interrupted(struct uthread *self, stru
 {
     int err = until && deadline_due(until) ? ETIMEDOUT : 0;
 
-    if (m->owner)
+    if (!mutex_grab(m))
         mutex_wait(m, NULL);
-    else
-        m->owner = self;
     cancellation_point(self);
     return err;
 }
@@ -69,26 +67,36 @@ cond_wait(struct tl_cond *opaque, struct tl_mutex *opaque_mutex, const struct us
 {
     struct user_cond *c = cond_of(opaque);
     struct user_mutex *m = mutex_of(opaque_mutex);
-    struct lwp *lwp = lwp_self();
-    struct uthread *self = lwp->current;
+    struct uthread *self = lwp_self()->current;
     bool early;
 
-    if (m->owner != self)
+    if ((USER_MN ? owner_of(m) : m->owner) != self || (USER_MN && m->again))
         return EPERM;
-    if (c->waiters.head && c->mutex != m)
-        return EINVAL;
     cancellation_point(self);
+    list_lock(&c->waiters);
+    if (c->waiters.head && c->mutex != m) {
+        list_unlock(&c->waiters);
+        return EINVAL;
+    }
     c->mutex = m;
-    deadline_arm(lwp, self, until);
     /* On the list before the mutex is free: who gets it then may signal. */
-    self->rest->waits.list = &c->waiters;
-    queue_push(&c->waiters, self);
+    wait_on(self, &c->waiters, USER_WAITS_COND);
+    list_unlock(&c->waiters);
+    deadline_arm(self, until);
+#if USER_MN
+    mutex_unlock(m);
+#else
     mutex_release(m);
-    early = park(lwp, self, USER_WAITS_COND);
-    deadline_disarm(lwp, self, until);
+#endif
+    early = park(self);
+    deadline_disarm(self, until);
     if (USER_UNLIKELY(early))
         return cond_interrupted(self, m, until);
-    return 0; /* whoever made it ready has given it the mutex */
+#if USER_MN
+    if (owner_of(m) != self)
+        mutex_wait(m, NULL);
+#endif
+    return 0; /* M:1: whoever made it ready has given it the mutex */
 }
 
 static int user_cond_wait(struct tl_cond *opaque, struct tl_mutex *m)
@@ -104,6 +112,51 @@ static int user_cond_timedwait(struct tl_cond *opaque, struct tl_mutex *m, clock
     return deadline_valid(&until) ? cond_wait(opaque, m, &until) : EINVAL;
 }
 
+#if USER_MN
+
+static int user_cond_signal(struct tl_cond *opaque)
+{
+    struct user_cond *c = cond_of(opaque);
+    struct user_mutex *m;
+    struct uthread *t;
+
+    if (!USER_LOAD(c->waiters.head))
+        return 0;
+    list_lock(&c->waiters);
+    m = c->mutex;
+    t = wait_pop(&c->waiters);
+    if (t)
+        state_set(t, USER_WAITS_AGAIN);
+    list_unlock(&c->waiters);
+    if (t)
+        plain_requeue(m, t);
+    return 0;
+}
+
+/* All who wait now; the condition may be gone as soon as its list is empty. */
+static int user_cond_broadcast(struct tl_cond *opaque)
+{
+    struct user_cond *c = cond_of(opaque);
+    struct queue all = {0};
+    struct user_mutex *m;
+    struct uthread *t;
+
+    if (!USER_LOAD(c->waiters.head))
+        return 0;
+    list_lock(&c->waiters);
+    m = c->mutex;
+    while ((t = wait_pop(&c->waiters))) {
+        state_set(t, USER_WAITS_AGAIN);
+        queue_push(&all, t);
+    }
+    list_unlock(&c->waiters);
+    while ((t = queue_pop(&all)))
+        plain_requeue(m, t);
+    return 0;
+}
+
+#else
+
 static int user_cond_signal(struct tl_cond *opaque)
 {
     struct user_cond *c = cond_of(opaque);
@@ -112,7 +165,7 @@ static int user_cond_signal(struct tl_cond *opaque)
     if (!t)
         return 0;
     if (c->mutex->owner) {
-        t->context.state = USER_WAITS_AGAIN;
+        state_set(t, USER_WAITS_AGAIN);
         queue_push(&c->mutex->waiters, t);
     } else {
         c->mutex->owner = t;
@@ -131,14 +184,16 @@ static int user_cond_broadcast(struct tl_cond *opaque)
         return 0;
     user_cond_signal(opaque);
     for (struct uthread *t = c->waiters.head; t; t = t->next)
-        t->context.state = USER_WAITS_AGAIN;
+        state_set(t, USER_WAITS_AGAIN);
     queue_append(&c->mutex->waiters, &c->waiters);
     return 0;
 }
 
+#endif
+
 static int user_cond_destroy(struct tl_cond *opaque)
 {
-    return cond_of(opaque)->waiters.head ? EBUSY : 0;
+    return USER_LOAD(cond_of(opaque)->waiters.head) ? EBUSY : 0;
 }
 
 /* ---- semaphore ------------------------------------------------------------------------------- */
@@ -155,21 +210,27 @@ static int user_sem_init(struct tl_sem *opaque, unsigned count)
 static __attribute__((noinline)) int sem_wait_until(struct user_sem *s,
                                                     const struct user_deadline *until)
 {
-    struct lwp *lwp = lwp_self();
-    struct uthread *self = lwp->current;
+    struct uthread *self = lwp_self()->current;
     bool early;
 
     do {
         cancellation_point(self);
+        list_lock(&s->waiters);
         if (s->count) {
-            s->count--;
+            USER_STORE(s->count, s->count - 1);
+            list_unlock(&s->waiters);
             return 0;
         }
-        if (until && deadline_due(until))
+        if (until && deadline_due(until)) {
+            list_unlock(&s->waiters);
             return ETIMEDOUT;
-        deadline_arm(lwp, self, until);
-        early = park_on(lwp, self, &s->waiters, USER_WAITS_SEM_TIMED);
-        deadline_disarm(lwp, self, until);
+        }
+        wait_on(self, &s->waiters, USER_WAITS_SEM_TIMED);
+        list_unlock(&s->waiters);
+        TL_POINT("user.sem.before-park");
+        deadline_arm(self, until);
+        early = park(self);
+        deadline_disarm(self, until);
     } while (USER_UNLIKELY(early));
     return 0; /* whoever made it ready has given it the unit */
 }
@@ -183,29 +244,33 @@ static void sem_wait_again(struct uthread *self)
                    NULL);
 }
 
+#if !USER_MN
 /* Apart, so that a wait which need not block saves no registers. */
 static __attribute__((noinline)) int sem_block(struct user_sem *s)
 {
-    struct lwp *lwp = lwp_self();
-    struct uthread *self = lwp->current;
+    struct uthread *self = lwp_self()->current;
 
     if (USER_UNLIKELY(self->context.flags & USER_CANCELLED))
         return sem_wait_until(s, NULL);
-    self->rest->waits.list = &s->waiters;
-    queue_push(&s->waiters, self);
-    park_trusting(lwp, self, USER_WAITS_SEM);
+    wait_on(self, &s->waiters, USER_WAITS_SEM);
+    park_trusting(self);
     return 0; /* whoever made it ready has given it the unit, or arrive() has got one */
 }
+#endif
 
 static int user_sem_wait(struct tl_sem *opaque)
 {
     struct user_sem *s = sem_of(opaque);
 
+#if USER_MN
+    return sem_wait_until(s, NULL);
+#else
     if (USER_LIKELY(s->count && !(lwp_self()->current->context.flags & USER_CANCELLED))) {
         s->count--;
         return 0;
     }
     return sem_block(s);
+#endif
 }
 
 static int user_sem_timedwait(struct tl_sem *opaque, clockid_t clock, uint64_t deadline_ns)
@@ -218,37 +283,46 @@ static int user_sem_timedwait(struct tl_sem *opaque, clockid_t clock, uint64_t d
 static int user_sem_trywait(struct tl_sem *opaque)
 {
     struct user_sem *s = sem_of(opaque);
+    int err = EAGAIN;
 
-    if (!s->count)
-        return EAGAIN;
-    s->count--;
-    return 0;
+    list_lock(&s->waiters);
+    if (s->count) {
+        USER_STORE(s->count, s->count - 1);
+        err = 0;
+    }
+    list_unlock(&s->waiters);
+    return err;
 }
 
 static int user_sem_post(struct tl_sem *opaque)
 {
     struct user_sem *s = sem_of(opaque);
-    struct uthread *t = queue_pop(&s->waiters);
+    struct uthread *t;
+    int err = 0;
 
-    if (t) {
-        make_ready(lwp_self(), t);
-        return 0;
+    list_lock(&s->waiters);
+    t = wait_pop(&s->waiters);
+    if (!t) {
+        if (s->count == USER_SEM_MAX)
+            err = EOVERFLOW;
+        else
+            USER_STORE(s->count, s->count + 1);
     }
-    if (s->count == USER_SEM_MAX)
-        return EOVERFLOW;
-    s->count++;
-    return 0;
+    list_unlock(&s->waiters); /* it may be gone now */
+    if (t)
+        make_ready(lwp_self(), t);
+    return err;
 }
 
 static int user_sem_getvalue(struct tl_sem *opaque, int *value)
 {
-    *value = (int)sem_of(opaque)->count;
+    *value = (int)USER_LOAD(sem_of(opaque)->count);
     return 0;
 }
 
 static int user_sem_destroy(struct tl_sem *opaque)
 {
-    return sem_of(opaque)->waiters.head ? EBUSY : 0;
+    return USER_LOAD(sem_of(opaque)->waiters.head) ? EBUSY : 0;
 }
 
 static const struct tl_cond_ops user_cond_ops = {

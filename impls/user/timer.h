@@ -9,6 +9,9 @@
  * A deadline of CLOCK_REALTIME is converted when the wait begins, and looked at again when it ends:
  * that clock set back makes the wait longer, as it should; set forward, it is noticed at the
  * converted time only.
+ *
+ * Guarded by timer_lock. One heap for all LWPs: they look at its earliest deadline as they switch,
+ * and one that sleeps does it for those that do not (lwp.h).
  */
 #ifndef TL_USER_TIMER_H
 #define TL_USER_TIMER_H
@@ -87,24 +90,35 @@ static struct uthread *heap_meld_all(struct uthread *first)
     return whole;
 }
 
+/* The earliest deadline is another one. */
+static inline void heap_changed(void)
+{
+    USER_STORE(lib.slow.timers, lib.timers != NULL);
+#if USER_MN
+    USER_STORE(lib.next_ns, lib.timers ? lib.timers->rest->deadline_ns : USER_NS_NEVER);
+#endif
+}
+
 /* deadline_ns is set. */
-static void heap_add(struct lwp *lwp, struct uthread *t)
+static void heap_add(struct uthread *t)
 {
     t->rest->child = t->rest->sibling = t->rest->previous = NULL;
     t->rest->timed = true;
-    lwp->timers = heap_meld(t, lwp->timers);
-    lwp->slow.timers = 1;
+    lib.timers = heap_meld(t, lib.timers);
+    heap_changed();
 }
 
-static void heap_remove(struct lwp *lwp, struct uthread *t)
+static void heap_remove(struct uthread *t)
 {
     struct uthread_rest *rest = t->rest;
     struct uthread *children = heap_meld_all(rest->child);
 
     rest->timed = false;
-    if (lwp->timers == t) {
-        lwp->timers = children;
-        lwp->slow.timers = children != NULL;
+    if (lib.timers == t) {
+        lib.timers = children;
+        if (children)
+            children->rest->previous = NULL;
+        heap_changed();
         return;
     }
     if (rest->previous->rest->child == t)
@@ -113,11 +127,17 @@ static void heap_remove(struct lwp *lwp, struct uthread *t)
         rest->previous->rest->sibling = rest->sibling;
     if (rest->sibling)
         rest->sibling->rest->previous = rest->previous;
-    lwp->timers = heap_meld(lwp->timers, children);
+    lib.timers = heap_meld(lib.timers, children);
+    heap_changed();
 }
 
-/* The caller is to be interrupted when the time comes. NULL: never. */
-static void deadline_arm(struct lwp *lwp, struct uthread *self, const struct user_deadline *d)
+#if USER_MN
+static void lookout_hurry(uint64_t ns); /* lwp.h */
+#endif
+
+/* The caller is to be interrupted when the time comes; it is on its list already, so that this is
+ * not missed. NULL: never. */
+static void deadline_arm(struct uthread *self, const struct user_deadline *d)
 {
     uint64_t ns;
 
@@ -129,14 +149,25 @@ static void deadline_arm(struct lwp *lwp, struct uthread *self, const struct use
 
         ns = ns <= now ? mono : ns - now > USER_NS_NEVER - mono ? USER_NS_NEVER : mono + (ns - now);
     }
-    self->rest->deadline_ns = ns > USER_NS_NEVER ? USER_NS_NEVER : ns;
-    heap_add(lwp, self);
+    if (ns > USER_NS_NEVER)
+        ns = USER_NS_NEVER;
+    lock_take(&lib.timer_lock);
+    self->rest->deadline_ns = ns;
+    heap_add(self);
+    lock_release(&lib.timer_lock);
+#if USER_MN
+    lookout_hurry(ns);
+#endif
 }
 
-static void deadline_disarm(struct lwp *lwp, struct uthread *self, const struct user_deadline *d)
+static void deadline_disarm(struct uthread *self, const struct user_deadline *d)
 {
-    if (d && self->rest->timed)
-        heap_remove(lwp, self);
+    if (!d)
+        return;
+    lock_take(&lib.timer_lock);
+    if (self->rest->timed)
+        heap_remove(self);
+    lock_release(&lib.timer_lock);
 }
 
 #endif

@@ -9,8 +9,13 @@
 #include "../common/stack.h"
 
 #include <setjmp.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#if USER_MN
+#include <pthread.h>
+#endif
 
 #if USER_UCONTEXT
 #include "context_uc.h"
@@ -33,6 +38,13 @@
 #endif
 #endif
 
+/* Word by word access to what other LWPs may look at without a lock. In M:1 they are plain moves.
+ */
+#define USER_LOAD(x) __atomic_load_n(&(x), __ATOMIC_RELAXED)
+#define USER_LOAD_ACQUIRE(x) __atomic_load_n(&(x), __ATOMIC_ACQUIRE)
+#define USER_STORE(x, v) __atomic_store_n(&(x), (v), __ATOMIC_RELAXED)
+#define USER_STORE_RELEASE(x, v) __atomic_store_n(&(x), (v), __ATOMIC_RELEASE)
+
 /* Where a thread is. WAITS_...: on the wait list of something, whose owner will make it ready. */
 enum user_state {
     USER_FREE,   /* the slot names no thread; it is in the free list (or never used) */
@@ -47,7 +59,7 @@ enum user_state {
     USER_WAITS_SEM_TIMED, /* asks */
     USER_WAITS_JOIN,
     USER_WAITS_ALL, /* the first thread, after its entry returned */
-    USER_SLEEPS,    /* in the timer heap of its LWP only */
+    USER_SLEEPS,    /* in the timer heap only */
     USER_ENDED,     /* not joined yet; has neither stack nor rest */
     USER_STATES
 };
@@ -55,7 +67,8 @@ enum user_state {
 enum user_flag {
     USER_DETACHED = 1u << 0,
     USER_CANCELLED =
-        1u << 1, /* cancel was called for it; personal_due knows whether it is to act */
+        1u << 1,           /* cancel was called for it; personal_due knows whether it is to act */
+    USER_STRICT = 1u << 2, /* M:N: no LWP but its home will do, not even another of the same PU */
 };
 
 /* In tp: something is to be done before a thread that does not run goes on. A switch to it sees the
@@ -65,6 +78,12 @@ enum user_flag {
 struct uthread_rest;
 struct user_mutex;
 struct user_signal;
+struct lwp;
+
+/* Held for a few instructions by library code (lock.h); nothing in M:1. */
+struct user_lock {
+    uint32_t held;
+};
 
 struct queue {
     struct uthread *head, *tail; /* tail is meaningless while head is NULL */
@@ -74,7 +93,13 @@ struct queue {
  * rest lies at the top of the thread's stack, whose page is touched anyway.
  * Invariants: in at most one queue (run queue, wait list, free list) at a time, linked by next;
  * context is valid only while it does not run; rest is valid until it ends; tp and the generation
- * outlive the thread, for the next one in this slot. */
+ * outlive the thread, for the next one in this slot.
+ *
+ * With several LWPs a second line holds what the others look at, in memory that is never unmapped,
+ * so that a stale pointer at worst finds another thread. Invariants: generation, rest becoming
+ * NULL, state becoming ENDED or FREE, flags and joiner change under `lock` (a new thread's before
+ * its ID is told); waits_at is not NULL just while it is on a wait list, and changes under the lock
+ * of that list (lock.h); context.pc is NULL while it runs or is being saved. */
 struct uthread {
     union {
         struct context context;
@@ -85,15 +110,24 @@ struct uthread {
     struct uthread_rest *rest; /* NULL: ended */
     int err;                   /* its errno while it does not run */
     uint32_t generation;       /* high half of the ID; see table.h */
+#if USER_MN
+    void *waits_at __attribute__((aligned(64))); /* lock_of() takes it; NULL: on no list */
+    struct uthread *joiner;
+    struct lwp *home; /* it, or another one of the same PU, is to run it; NULL: any */
+    struct user_lock lock;
+    uint8_t tries; /* for a mutex: how often it was woken in vain; see barge.h */
+#endif
 } __attribute__((aligned(64)));
-_Static_assert(sizeof(struct uthread) == 64, "one cache line");
+_Static_assert(sizeof(struct uthread) == (USER_MN ? 128 : 64), "whole cache lines");
 
 /* Invariants: `held` lists the ROBUST and PI mutexes that it owns; waits means something in
  * WAITS_MUTEX, _COND, _SEM (list) and _JOIN (target) only; timed: it is in the timer heap, whose
  * node child, sibling and previous are (previous: parent of a first child, else left sibling). */
 struct uthread_rest {
     /* What create writes: two cache lines, and what is zero side by side. */
+#if !USER_MN
     struct uthread *joiner;
+#endif
     struct user_mutex *held;
     void *(*entry)(void *);
     void *arg;
@@ -122,8 +156,16 @@ struct uthread_rest {
 #endif
 };
 
-/* The order of the run queue: tl_param "policy". */
-enum user_policy { USER_FIFO, USER_LIFO, USER_PRIORITY };
+/* Who waits for the end of t: `joiner` of the second line, or of the rest. */
+#if USER_MN
+#define USER_JOINER(t) ((t)->joiner)
+#else
+#define USER_JOINER(t) ((t)->rest->joiner)
+#endif
+
+/* The order of the run queue: tl_param "policy". STEAL: each LWP has queues of its own, and takes
+ * from the others what they do not get to (M:N only). */
+enum user_policy { USER_FIFO, USER_LIFO, USER_PRIORITY, USER_STEAL };
 #define USER_PRIORITIES 32 /* 0 (default) to 31 (first) */
 
 /* Why giving up the PU takes the slow path: bytes of one word, so that the fast path looks at all
@@ -131,35 +173,18 @@ enum user_policy { USER_FIFO, USER_LIFO, USER_PRIORITY };
 union user_slow {
     uint32_t any;
     struct {
-        uint8_t timers; /* somebody is in the timer heap */
-        uint8_t policy; /* it is not USER_FIFO */
+        uint8_t timers;  /* somebody is in the timer heap */
+        uint8_t policy;  /* it is not the common one */
+        uint8_t surplus; /* M:N: more LWPs are active than wanted */
     };
 };
 
-/* A kernel thread that runs user-level threads.
- * Invariants: current is the thread whose stack it is on; err is where errno lives for code that
- * runs on it (in mode tls=full each thread has its own errno, and err points to `no_err`); with
- * USER_PRIORITY the run queue is `levels`, of which bit p of `occupied` tells that p is not empty,
- * and `ready` is empty. */
-struct lwp {
-    struct uthread *current;
+/* Ready threads in the order of the policy. Invariants: with USER_PRIORITY they are in `levels`, of
+ * which bit p of `occupied` tells that p is not empty, and `ready` is empty; else in `ready`. */
+struct run_queue {
     struct queue ready;
-    int *err;
-    union user_slow slow;
-    unsigned tick;          /* switches since the clock was last looked at */
-    struct uthread *timers; /* pairing heap by deadline, NULL: nobody is in it */
-    int no_err;
-    enum user_policy policy;
     uint32_t occupied;
     struct queue levels[USER_PRIORITIES];
-} __attribute__((aligned(128)));
-
-/* Guard and size of its stacks are equal, so that any free one will do. */
-struct stack_pool {
-    struct free_stack *free;
-    struct stack_slab fresh; /* the newest slab */
-    size_t fresh_used;       /* of its stacks; those after were never used */
-    size_t usable, guard;    /* bytes */
 };
 
 /* The sizes are powers of two from 2 KiB to 64 GiB, with and without a guard of one page. */
@@ -167,30 +192,182 @@ struct stack_pool {
 #define USER_SIZE_MAX_LOG2 36
 #define USER_SIZES (USER_SIZE_MAX_LOG2 - USER_SIZE_MIN_LOG2 + 1)
 #define USER_STACK_DEFAULT (64u * 1024)
+#define USER_LWPS_MAX 64 /* of unbound threads: bits of a word */
+
+/* Of one LWP, in front of what is shared. */
+struct stack_cache {
+    struct free_stack *free;
+    unsigned n;
+};
+
+struct slot_cache {
+    struct uthread *free;
+    unsigned n;
+};
+
+#if USER_MN
+#include "deque.h"
+#endif
+
+/* A kernel thread that runs user-level threads.
+ * Invariants: current is the thread whose stack it is on; err is where errno lives for code that
+ * runs on it (in mode tls=full each thread has its own errno, and err points to `no_err`). Touched
+ * by the kernel thread itself only, but for what is said to be shared. */
+struct lwp {
+    struct uthread *current;
+    int *err;
+    unsigned tick; /* switches since the clock was last looked at */
+    int no_err;
+    int tid;
+#if !USER_MN
+    struct run_queue queue;
+#else
+    unsigned number; /* 0: the kernel thread that called run() */
+    unsigned picks;  /* threads taken: now and then the oldest goes first; others read it */
+    unsigned hold;   /* not 0: it is in code that must not be switched away from */
+    uint64_t seed;
+    int64_t live; /* threads created less threads ended on it; others read it */
+    void *tp;     /* thread pointer that the C library gave it */
+    struct slot_cache slots;
+    struct stack_cache stacks[2][USER_SIZES];
+    struct uthread *idle; /* the context that looks for work */
+    /* Shared: ready threads, see sched.h. */
+    struct uthread *slot __attribute__((aligned(64)));
+    struct deque deque;
+    struct user_lock lock __attribute__((aligned(64))); /* of the two queues */
+    struct queue fifo;                                  /* any LWP may take them */
+    struct queue pinned;                                /* their home is here */
+    struct uthread *seen;                               /* its slot, when another LWP last looked */
+    unsigned seen_picks;                                /* ... and its picks */
+    /* Shared: sleeping, see lwp.h. */
+    _Atomic uint32_t token __attribute__((aligned(64)));
+    _Atomic uint32_t phase; /* enum lwp_phase */
+    uint8_t outside;        /* its thread is in a call that may block */
+    uint8_t joinable;       /* `thread` is to be joined; guarded by lwp_lock */
+    unsigned watch;         /* as a lookout: how often in a row there was nothing */
+    struct uthread *bound;  /* runs this thread only; NULL: unbound ones */
+    bool ended;             /* the bound thread has */
+    struct lwp *next_bound; /* of the list of bound ones, or of the free ones among them */
+    int slot_of_place;      /* of tl_boot */
+    struct uthread idle_thread;
+    struct uthread_rest idle_rest;
+    pthread_t thread;
+#endif
+} __attribute__((aligned(128)));
+
+/* Guard and size of its stacks are equal, so that any free one will do. In M:N the free ones are
+ * the LWP's own, and the rest is shared. */
+struct stack_pool {
+    struct free_stack *free;
+    struct stack_slab fresh; /* the newest slab */
+    size_t fresh_used;       /* of its stacks; those after were never used */
+    size_t usable, guard;    /* bytes */
+};
 
 struct library {
+    union user_slow slow;
+    enum user_policy policy;
+    bool recycle; /* stacks and TLS blocks are kept for the next thread */
+    bool full_tls;
+    bool fsgsbase; /* the TLS register can be written without the kernel */
+    int pid;
+    size_t page;
     struct uthread *table; /* reserved address space; pages are touched as the threads come */
     size_t table_size;     /* slots */
     size_t table_used;     /* slots 0..used-1 were used at least once */
     struct uthread *table_free;
-    size_t live;           /* threads that have not ended */
+    size_t live;           /* M:1: threads that have not ended */
     struct uthread *first; /* runs entry; NULL in a forked child of another thread */
     void *first_value;     /* what its entry returned, or it exited with */
     jmp_buf first_exit;    /* to the end of its entry */
-    bool recycle;          /* stacks and TLS blocks are kept for the next thread */
-    bool full_tls;
-    bool fsgsbase; /* the TLS register can be written without the kernel */
-    int tid;       /* of the kernel thread */
-    int pid;
-    size_t signals; /* kept for threads that do not run */
+    size_t signals;        /* kept for threads that do not run */
     struct user_signal *signals_free;
-    size_t page;
-    void *tp; /* the kernel thread's own thread pointer */
+    void *tp; /* the first kernel thread's own thread pointer */
     struct slab_node *slabs;
     struct stack_pool pools[2][USER_SIZES]; /* [guarded] */
+    struct uthread *timers;                 /* pairing heap by deadline, NULL: nobody is in it */
+#if USER_MN
+    bool multi;        /* there are, or were, several LWPs: locks are taken (lock.h) */
+    bool heavy;        /* membarrier(2) works: fences are paid for by those who wait (lwp.h) */
+    bool spin;         /* each LWP may have a PU to itself */
+    bool last_matters; /* somebody wants to know when the last thread has ended */
+    bool first_woken;  /* and was told; guarded by the first thread's lock */
+    bool stopping;
+    unsigned set;       /* concurrency that was asked for; 0: the library decides */
+    unsigned wanted;    /* LWPs that run unbound threads at once */
+    unsigned lwps_used; /* lwp[0..used-1] have existed */
+    const struct tl_boot *boot;
+    void *first_low, *first_high; /* the first thread's stack */
+    int64_t live_elsewhere;       /* as lwp.live, of bound LWPs */
+    uint64_t next_ns; /* the earliest deadline; USER_NS_NEVER: none. Changes under timer_lock */
+    struct lwp *lwp[USER_LWPS_MAX]; /* never freed before the end: a thief may look at it */
+    struct lwp *bound, *bound_free; /* guarded by lwp_lock */
+    _Atomic uint64_t sleepers
+        __attribute__((aligned(64))); /* bit i: lwp[i] sleeps, or is about to */
+    _Atomic uint32_t searching;       /* LWPs that look for work */
+    _Atomic uint32_t lookout; /* number + 1 of the sleeping LWP that keeps the time; 0: none */
+    uint64_t lookout_ns;      /* until when it sleeps */
+    _Atomic int active;       /* LWPs for unbound threads that are not spare, gone or outside */
+    _Atomic int existing;     /* those that are not gone */
+    struct user_lock table_lock __attribute__((aligned(64)));
+    struct user_lock pool_lock, timer_lock, signal_lock, lwp_lock, listed_lock;
+    struct user_lock queue_lock __attribute__((aligned(64)));
+    struct run_queue queue; /* policies other than STEAL */
+    struct queue inbox;     /* made ready by who is no LWP for unbound threads */
+#endif
 };
 
 static struct library lib;
+
+#if USER_MN
+/* The thread pointer leads to it. In mode tls=full each thread's block has its own, which a switch
+ * sets. Written in C and read by lwp_self() only. */
+extern _Thread_local struct lwp *user_lwp __asm__("threadlab_user_lwp")
+    __attribute__((tls_model("initial-exec"), visibility("hidden")));
+
+/* The LWP that the caller runs on; NULL: on none. To be asked again after whatever may switch, so
+ * it must not be remembered by the compiler, nor where it was found: hence the assembly. */
+static inline struct lwp *lwp_self(void)
+{
+    struct lwp *lwp;
+
+#ifdef __x86_64__
+    __asm__ volatile("movq threadlab_user_lwp@gottpoff(%%rip), %0\n\t"
+                     "movq %%fs:(%0), %0"
+                     : "=r"(lwp));
+#else
+    uintptr_t at;
+
+    __asm__ volatile("adrp %0, :gottprel:threadlab_user_lwp\n\t"
+                     "ldr %0, [%0, :gottprel_lo12:threadlab_user_lwp]\n\t"
+                     "mrs %1, tpidr_el0\n\t"
+                     "ldr %0, [%1, %0]"
+                     : "=&r"(lwp), "=&r"(at));
+#endif
+    return lwp;
+}
+
+/* Of the thread whose block tp leads to: only with tls=full, before a switch to it. */
+static inline void lwp_tell(void *tp, struct lwp *lwp)
+{
+    uintptr_t offset;
+
+#ifdef __x86_64__
+    __asm__("movq threadlab_user_lwp@gottpoff(%%rip), %0" : "=r"(offset));
+#else
+    __asm__("adrp %0, :gottprel:threadlab_user_lwp\n\t"
+            "ldr %0, [%0, :gottprel_lo12:threadlab_user_lwp]"
+            : "=r"(offset));
+#endif
+    *(struct lwp **)((uintptr_t)tp + offset) = lwp;
+}
+
+static inline struct run_queue *queue_of(struct lwp *lwp)
+{
+    (void)lwp;
+    return &lib.queue;
+}
+#else
 static struct lwp the_lwp;
 
 /* The LWP that the caller runs on. With several of them this must not be cached across a switch. */
@@ -199,9 +376,20 @@ static inline struct lwp *lwp_self(void)
     return &the_lwp;
 }
 
+static inline struct run_queue *queue_of(struct lwp *lwp)
+{
+    return &lwp->queue;
+}
+#endif
+
 static inline enum user_state state_of(const struct uthread *t)
 {
-    return (enum user_state)t->context.state;
+    return (enum user_state)USER_LOAD(t->context.state);
+}
+
+static inline void state_set(struct uthread *t, enum user_state state)
+{
+    USER_STORE(t->context.state, (uint8_t)state);
 }
 
 static inline void queue_push(struct queue *q, struct uthread *t)
@@ -210,7 +398,7 @@ static inline void queue_push(struct queue *q, struct uthread *t)
     if (q->head)
         q->tail->next = t;
     else
-        q->head = t;
+        USER_STORE(q->head, t);
     q->tail = t;
 }
 
@@ -219,7 +407,7 @@ static inline void queue_push_front(struct queue *q, struct uthread *t)
     t->next = q->head;
     if (!q->head)
         q->tail = t;
-    q->head = t;
+    USER_STORE(q->head, t);
 }
 
 static inline struct uthread *queue_pop(struct queue *q)
@@ -227,7 +415,7 @@ static inline struct uthread *queue_pop(struct queue *q)
     struct uthread *t = q->head;
 
     if (t)
-        q->head = t->next;
+        USER_STORE(q->head, t->next);
     return t;
 }
 
@@ -245,7 +433,7 @@ static inline bool queue_remove(struct queue *q, struct uthread *t)
     if (before)
         before->next = t->next;
     else
-        q->head = t->next;
+        USER_STORE(q->head, t->next);
     if (q->tail == t)
         q->tail = before;
     return true;
@@ -259,9 +447,9 @@ static inline void queue_append(struct queue *to, struct queue *from)
     if (to->head)
         to->tail->next = from->head;
     else
-        to->head = from->head;
+        USER_STORE(to->head, from->head);
     to->tail = from->tail;
-    from->head = NULL;
+    USER_STORE(from->head, NULL);
 }
 
 #endif

@@ -9,16 +9,18 @@
  *     #define USER_MODEL "M:1"
  *     #define USER_SUMMARY "..."        one line
  *     #define USER_UCONTEXT 0           1: switch by swapcontext(3), 0: by common/context.h
+ *     #define USER_MN 0                 1: several kernel threads run it (not with USER_UCONTEXT)
  *     #include "../user/user.h"
  *     USER_IMPL(green);
  *
  * The parts, bottom up (each includes nothing of the later ones):
  *     types.h    thread, kernel thread (LWP), library: the data and its invariants
+ *     lock.h     the library's own locks
  *     table.h    IDs to threads
  *     pool.h     stacks
  *     switch.h   from one thread to the next: the one place that switches, and what goes with it
  *     timer.h    who waits for a time
- *     sched.h    run queue, parking, interrupting, idling
+ *     sched.h    run queue, wait lists, parking, interrupting, idling
  *     mutex.h    mutexes of all kinds
  *     life.h     create, exit, join, detach, cancel
  *     sync.h     condition variable, semaphore
@@ -26,12 +28,14 @@
  *     fork.h     fork, of the caller or of all threads
  *     info.h     names, stacks, priorities
  *     boot.h     parameters, run, the table of operations
+ * and of several LWPs only:
+ *     deque.h    threads that others may steal
+ *     steal.h    the ready threads of all LWPs
+ *     lwp.h      looking for work, sleeping, starting and retiring LWPs
+ *     barge.h    mutexes for which threads compete that run at once
  *
- * One kernel thread (LWP) runs it so far. What changes with several of them is in one place each:
- * lwp_self() finds the LWP instead of naming the only one; park() and exit hand their last step
- * (release the lock of the wait list, give back the stack) to the callback on the next stack, which
- * context_switch_then provides and exit uses already; the run queue and the timers are in struct
- * lwp; the table and the pools, in struct library, get a lock.
+ * What one LWP needs no lock for is written once for both: list_lock() and its like are nothing in
+ * M:1, and nothing in M:N before there is a second LWP.
  *
  * The ideas: Powell et al. 1991, "SunOS Multi-thread Architecture" (threads over LWPs); Engelschall
  * 2000, "Portable Multithreading" (the start of a stack); Anderson et al. 1989, "The Performance
@@ -45,7 +49,17 @@
 #define USER_LIKELY(x) __builtin_expect(!!(x), 1)
 #define USER_UNLIKELY(x) __builtin_expect(!!(x), 0)
 
+#ifndef USER_MN
+#define USER_MN 0
+#endif
+
+#include "inject.h"
+
+#include "../common/futex.h"
+
 #include "types.h"
+
+#include "lock.h"
 
 #include "table.h"
 

@@ -1,0 +1,173 @@
+/*
+ * deque.h - a work-stealing deque of threads. Included by types.h only.
+ *
+ * Chase and Lev 2005, "Dynamic Circular Work-Stealing Deque", with the memory orders that Le, Pop,
+ * Cohen, Zappa Nardelli 2013, "Correct and Efficient Work-Stealing for Weak Memory Models", figure
+ * 1, proves sufficient. The owner pushes and takes at the bottom, last in first out; anyone steals
+ * the oldest at the top.
+ *
+ * The fence of take pairs with that of steal: one of the two sees what the other did before it, so
+ * that the last thread is not had by both. ThreadSanitizer knows no fences: there the accesses
+ * around them are sequentially consistent, which is stronger.
+ */
+#ifndef TL_USER_DEQUE_H
+#define TL_USER_DEQUE_H
+
+#include <stdbool.h>
+#include <stdlib.h>
+
+#define DEQUE_FIRST 256 /* threads; a power of two. It doubles when it is full */
+
+struct uthread;
+
+/* Invariant: item i (counted from the first push on) is at items[i & mask]. */
+struct deque_ring {
+    struct deque_ring *smaller; /* the one before: a thief may still read it */
+    int64_t mask;
+    _Atomic(struct uthread *) items[];
+};
+
+/* Invariants: it holds the items top..bottom-1; bottom is written by the owner only, top only
+ * grows. */
+struct deque {
+    _Atomic int64_t top;
+    _Atomic(struct deque_ring *) ring;
+    _Atomic int64_t bottom __attribute__((aligned(64)));
+};
+
+#ifdef USER_TSAN
+#define DEQUE_FENCE() ((void)0)
+#define DEQUE_RELAXED memory_order_seq_cst
+#else
+#define DEQUE_FENCE() atomic_thread_fence(memory_order_seq_cst)
+#define DEQUE_RELAXED memory_order_relaxed
+#endif
+
+static struct deque_ring *deque_ring_new(int64_t size, struct deque_ring *smaller)
+{
+    struct deque_ring *ring =
+        malloc(sizeof(*ring) + (size_t)size * sizeof(_Atomic(struct uthread *)));
+
+    if (ring) {
+        ring->smaller = smaller;
+        ring->mask = size - 1;
+    }
+    return ring;
+}
+
+/* False: no memory. */
+static bool deque_init(struct deque *d)
+{
+    struct deque_ring *ring = deque_ring_new(DEQUE_FIRST, NULL);
+
+    atomic_init(&d->top, 0);
+    atomic_init(&d->bottom, 0);
+    atomic_init(&d->ring, ring);
+    return ring != NULL;
+}
+
+/* Nobody uses it any more. */
+static void deque_end(struct deque *d)
+{
+    struct deque_ring *ring = atomic_load_explicit(&d->ring, memory_order_relaxed), *smaller;
+
+    for (; ring; ring = smaller) {
+        smaller = ring->smaller;
+        free(ring);
+    }
+}
+
+static __attribute__((noinline)) struct deque_ring *
+deque_grow(struct deque *d, struct deque_ring *old, int64_t top, int64_t bottom)
+{
+    struct deque_ring *ring = deque_ring_new((old->mask + 1) * 2, old);
+
+    if (!ring)
+        return NULL;
+    for (int64_t i = top; i < bottom; i++)
+        atomic_store_explicit(
+            &ring->items[i & ring->mask],
+            atomic_load_explicit(&old->items[i & old->mask], memory_order_relaxed),
+            memory_order_relaxed);
+    atomic_store_explicit(&d->ring, ring, memory_order_release);
+    return ring;
+}
+
+/* By the owner. False: it is full, and there is no memory. */
+static inline bool deque_push(struct deque *d, struct uthread *t)
+{
+    int64_t bottom = atomic_load_explicit(&d->bottom, memory_order_relaxed);
+    int64_t top = atomic_load_explicit(&d->top, memory_order_acquire);
+    struct deque_ring *ring = atomic_load_explicit(&d->ring, memory_order_relaxed);
+
+    if (__builtin_expect(bottom - top > ring->mask, 0)) {
+        ring = deque_grow(d, ring, top, bottom);
+        if (!ring)
+            return false;
+    }
+    atomic_store_explicit(&ring->items[bottom & ring->mask], t, memory_order_relaxed);
+    /* Publishes the item: pairs with the acquire of bottom in steal. */
+    atomic_store_explicit(&d->bottom, bottom + 1, memory_order_release);
+    return true;
+}
+
+/* By the owner: the youngest; NULL: none. alone: there is no thief. */
+static inline struct uthread *deque_take(struct deque *d, bool alone)
+{
+    int64_t bottom = atomic_load_explicit(&d->bottom, memory_order_relaxed) - 1, top;
+    struct deque_ring *ring = atomic_load_explicit(&d->ring, memory_order_relaxed);
+    struct uthread *t;
+
+    /* top only grows: empty now is empty for the owner. Spares the fence. */
+    if (bottom < atomic_load_explicit(&d->top, memory_order_relaxed))
+        return NULL;
+    atomic_store_explicit(&d->bottom, bottom, DEQUE_RELAXED);
+    if (!alone)
+        DEQUE_FENCE(); /* pairs with that of steal */
+    top = atomic_load_explicit(&d->top, DEQUE_RELAXED);
+    if (__builtin_expect(top > bottom, 0)) {
+        atomic_store_explicit(&d->bottom, bottom + 1, memory_order_relaxed);
+        return NULL;
+    }
+    t = atomic_load_explicit(&ring->items[bottom & ring->mask], memory_order_relaxed);
+    if (__builtin_expect(top == bottom, 0)) { /* the last one: a thief may want it, too */
+        if (alone)
+            atomic_store_explicit(&d->top, top + 1, memory_order_relaxed);
+        else if (!atomic_compare_exchange_strong_explicit(
+                     &d->top, &top, top + 1, memory_order_seq_cst, memory_order_relaxed))
+            t = NULL;
+        atomic_store_explicit(&d->bottom, bottom + 1, memory_order_relaxed);
+    }
+    return t;
+}
+
+/* By anyone: the oldest; NULL: none, or another one was faster. */
+static inline struct uthread *deque_steal(struct deque *d)
+{
+    int64_t top = atomic_load_explicit(&d->top, memory_order_acquire), bottom;
+    struct deque_ring *ring;
+    struct uthread *t;
+
+    DEQUE_FENCE(); /* pairs with that of take */
+#ifdef USER_TSAN
+    bottom = atomic_load_explicit(&d->bottom, memory_order_seq_cst);
+#else
+    bottom = atomic_load_explicit(&d->bottom, memory_order_acquire);
+#endif
+    if (top >= bottom)
+        return NULL;
+    ring = atomic_load_explicit(&d->ring, memory_order_acquire);
+    t = atomic_load_explicit(&ring->items[top & ring->mask], memory_order_relaxed);
+    if (!atomic_compare_exchange_strong_explicit(&d->top, &top, top + 1, memory_order_seq_cst,
+                                                 memory_order_relaxed))
+        return NULL;
+    return t;
+}
+
+static inline bool deque_any(const struct deque *d)
+{
+    return atomic_load_explicit(&((struct deque *)d)->bottom, memory_order_relaxed) >
+           atomic_load_explicit(&((struct deque *)d)->top, memory_order_relaxed);
+}
+
+#endif

@@ -1,0 +1,392 @@
+/*
+ * steal.h - ready threads of several LWPs. Included by sched.h, of M:N only.
+ *
+ * Policy STEAL. Each LWP has
+ *     slot     the thread that was made ready last: it shares what is in the cache with the one
+ * that runs, and goes next (as in Go and Tokio). Who is displaced from it goes to fifo. deque
+ * threads that lent their turn to one that they created: youngest first here, oldest first for a
+ * thief, so that a tree of threads is walked depth first by its owner, and its largest parts are
+ * stolen (Mohr, Kranz, Halstead 1990, "Lazy Task Creation"). fifo     those that yielded pinned
+ * those whose home it is; nobody takes them in this order; every USER_FAIR_EVERY picks the other
+ * way round, so that none starves. `inbox` is for who is made ready by a kernel thread that runs no
+ * unbound threads.
+ *
+ * The other policies have one queue for all LWPs, but for threads with a home.
+ *
+ * A thread is pushed before it has left its stack; see switch_await.
+ */
+#ifndef TL_USER_STEAL_H
+#define TL_USER_STEAL_H
+
+#define USER_FAIR_EVERY 64 /* a power of two; Go: 61. One ordered pick costs about a cache miss */
+
+static void notify(void);                       /* lwp.h: there is work for a sleeping LWP */
+static void notify_slot(void);                  /* likewise, if nobody looks after slots */
+static void lwp_wake(struct lwp *lwp);          /* lwp.h: this one, if it sleeps */
+static bool lwp_is_gone(const struct lwp *lwp); /* lwp.h: no kernel thread runs it */
+static void lwps_wake_at(int slot_of_place);    /* lwp.h: those of that PU */
+static void shared_push(struct uthread *t, bool front);
+static inline void look_around(struct lwp *lwp); /* sched.h */
+
+static inline bool steals(void)
+{
+    return USER_LIKELY(lib.policy == USER_STEAL);
+}
+
+/* ---- pushing --------------------------------------------------------------------------------- */
+
+static inline void fifo_push(struct lwp *lwp, struct uthread *t)
+{
+    lock_take(&lwp->lock);
+    queue_push(&lwp->fifo, t);
+    lock_release(&lwp->lock);
+}
+
+/* Of a thread that has a home. */
+static __attribute__((noinline)) void pinned_push(struct uthread *t, bool front)
+{
+    struct lwp *home = USER_LOAD(t->home);
+
+    lock_take(&home->lock);
+    if (USER_UNLIKELY(lwp_is_gone(home))) {
+        USER_STORE(t->home, NULL);
+        lock_release(&home->lock);
+        shared_push(t, front);
+        return;
+    }
+    if (front)
+        queue_push_front(&home->pinned, t);
+    else
+        queue_push(&home->pinned, t);
+    lock_release(&home->lock);
+    if (home != lwp_self())
+        lwp_wake(home);
+    if (USER_UNLIKELY(lib.lwps_used > lib.boot->nslots) && !home->bound)
+        lwps_wake_at(home->slot_of_place); /* home may be blocked in the kernel */
+}
+
+/* By a policy that has one queue; or by who has none of his own. */
+static __attribute__((noinline)) void shared_push(struct uthread *t, bool front)
+{
+    lock_take(&lib.queue_lock);
+    if (steals())
+        queue_push(&lib.inbox, t);
+    else if (lib.policy == USER_PRIORITY)
+        level_push(&lib.queue, t, front);
+    else if (front)
+        queue_push_front(&lib.queue.ready, t);
+    else if (lib.policy == USER_LIFO)
+        queue_push_front(&lib.queue.ready, t);
+    else
+        queue_push(&lib.queue.ready, t);
+    lock_release(&lib.queue_lock);
+    notify();
+}
+
+/* lwp: the caller's; NULL: it is none. */
+static inline void make_ready_as(struct lwp *lwp, struct uthread *t, enum user_state state)
+{
+    struct uthread *before;
+
+    state_set(t, state);
+    if (USER_UNLIKELY(USER_LOAD(t->home) != NULL)) {
+        pinned_push(t, false);
+        return;
+    }
+    if (USER_UNLIKELY(!steals() || !lwp || lwp->bound)) {
+        shared_push(t, false);
+        return;
+    }
+    if (USER_LIKELY(!lib.multi)) {
+        before = lwp->slot;
+        lwp->slot = t;
+        if (before)
+            queue_push(&lwp->fifo, before);
+        return;
+    }
+    before = __atomic_exchange_n(&lwp->slot, t, __ATOMIC_ACQ_REL);
+    if (before) {
+        fifo_push(lwp, before);
+        notify();
+    } else {
+        notify_slot();
+    }
+}
+
+/* The caller lends its turn to another one that it switches to: it is the next. */
+static inline void push_next(struct lwp *lwp, struct uthread *self)
+{
+    if (USER_UNLIKELY(USER_LOAD(self->home) != NULL)) {
+        pinned_push(self, true);
+    } else if (USER_UNLIKELY(!steals())) {
+        shared_push(self, true);
+    } else if (USER_UNLIKELY(!deque_push(&lwp->deque, self))) {
+        fifo_push(lwp, self); /* no memory for a longer deque */
+    } else {
+        notify();
+    }
+}
+
+/* ---- picking --------------------------------------------------------------------------------- */
+
+static inline struct uthread *slot_take(struct lwp *lwp)
+{
+    struct uthread *t = USER_LOAD(lwp->slot);
+
+    if (!t)
+        return NULL;
+    if (USER_LIKELY(!lib.multi)) {
+        lwp->slot = NULL;
+        return t;
+    }
+    return __atomic_exchange_n(&lwp->slot, NULL, __ATOMIC_ACQ_REL);
+}
+
+/* The head of fifo or pinned, of this LWP or another. */
+static inline struct uthread *list_take(struct lwp *lwp, struct queue *list)
+{
+    struct uthread *t;
+
+    if (!USER_LOAD(list->head))
+        return NULL;
+    lock_take(&lwp->lock);
+    t = queue_pop(list);
+    lock_release(&lwp->lock);
+    return t;
+}
+
+static struct uthread *shared_take(void)
+{
+    struct uthread *t = NULL;
+
+    if (USER_LIKELY(!USER_LOAD(lib.inbox.head) && !queue_any(&lib.queue)))
+        return NULL;
+    lock_take(&lib.queue_lock);
+    t = queue_pop(&lib.inbox);
+    if (!t && queue_any(&lib.queue))
+        t = lib.policy == USER_PRIORITY ? level_pop(&lib.queue) : queue_pop(&lib.queue.ready);
+    lock_release(&lib.queue_lock);
+    return t;
+}
+
+/* The other way round: who waits for longest. */
+static __attribute__((noinline)) struct uthread *pick_fairly(struct lwp *lwp)
+{
+    struct uthread *t = shared_take();
+
+    if (!t)
+        t = list_take(lwp, &lwp->pinned);
+    if (!t)
+        t = list_take(lwp, &lwp->fifo);
+    if (!t && deque_any(&lwp->deque))
+        t = deque_steal(&lwp->deque);
+    return t;
+}
+
+/* NULL: this LWP has no ready thread. */
+static inline struct uthread *pick_own(struct lwp *lwp)
+{
+    struct uthread *t;
+
+    USER_STORE(lwp->picks, lwp->picks + 1);
+    if (USER_UNLIKELY(lwp->picks % USER_FAIR_EVERY == 0)) {
+        t = pick_fairly(lwp);
+        if (t)
+            return t;
+    }
+    t = slot_take(lwp);
+    if (t)
+        return t;
+    t = deque_take(&lwp->deque, !lib.multi);
+    if (t)
+        return t;
+    t = list_take(lwp, &lwp->pinned);
+    if (t)
+        return t;
+    t = list_take(lwp, &lwp->fifo);
+    if (t)
+        return t;
+    return shared_take();
+}
+
+/* ---- stealing -------------------------------------------------------------------------------- */
+
+/* A slot is left to its LWP as long as that one gets to it: it is taken if it held the same thread
+ * when somebody last looked, and nothing was picked there since, or if that LWP is outside. */
+static struct uthread *slot_steal(struct lwp *victim, bool look)
+{
+    struct uthread *t = USER_LOAD(victim->slot);
+
+    if (!t)
+        return NULL;
+    if (!USER_LOAD(victim->outside)) {
+        unsigned picks = USER_LOAD(victim->picks);
+
+        if (!look)
+            return NULL;
+        if (t != USER_LOAD(victim->seen) || picks != USER_LOAD(victim->seen_picks)) {
+            USER_STORE(victim->seen, t);
+            USER_STORE(victim->seen_picks, picks);
+            return NULL;
+        }
+    }
+    return __atomic_compare_exchange_n(&victim->slot, &t, NULL, false, __ATOMIC_ACQ_REL,
+                                       __ATOMIC_RELAXED)
+               ? t
+               : NULL;
+}
+
+static struct uthread *pinned_steal(struct lwp *victim)
+{
+    struct uthread *t;
+
+    if (!USER_LOAD(victim->pinned.head))
+        return NULL;
+    lock_take(&victim->lock);
+    t = victim->pinned.head;
+    if (t && !(USER_LOAD(t->context.flags) & USER_STRICT))
+        queue_pop(&victim->pinned);
+    else
+        t = NULL;
+    lock_release(&victim->lock);
+    return t;
+}
+
+/* From one victim. The deque's oldest has most work below it. */
+static struct uthread *steal_from(const struct lwp *thief, struct lwp *victim, bool look)
+{
+    struct uthread *t = NULL;
+
+    if (victim->slot_of_place == thief->slot_of_place)
+        t = pinned_steal(victim);
+    if (t)
+        return t;
+    if (deque_any(&victim->deque))
+        t = deque_steal(&victim->deque);
+    if (!t)
+        t = list_take(victim, &victim->fifo);
+    if (!t)
+        t = slot_steal(victim, look);
+    return t;
+}
+
+/* From all others, beginning with any. look: at their slots, too. */
+static __attribute__((noinline)) struct uthread *steal(struct lwp *thief, bool look)
+{
+    unsigned n = USER_LOAD(lib.lwps_used), at;
+    struct uthread *t = NULL;
+
+    thief->seed = thief->seed * UINT64_C(6364136223846793005) + 1442695040888963407u;
+    at = n ? (unsigned)(thief->seed >> 33) % n : 0;
+    for (unsigned i = 0; i < n && !t; i++) {
+        struct lwp *victim = USER_LOAD_ACQUIRE(lib.lwp[(at + i) % n]);
+
+        if (victim && victim != thief)
+            t = steal_from(thief, victim, look);
+    }
+    return t;
+}
+
+/* Of all LWPs: what a sleeping one could run. */
+static bool any_work(const struct lwp *lwp)
+{
+    unsigned n = USER_LOAD(lib.lwps_used);
+
+    if (USER_LOAD(((struct lwp *)lwp)->pinned.head))
+        return true;
+    if (lwp->bound)
+        return false;
+    if (USER_LOAD(lib.inbox.head) || queue_any(&lib.queue))
+        return true;
+    for (unsigned i = 0; i < n; i++) {
+        struct lwp *other = USER_LOAD_ACQUIRE(lib.lwp[i]);
+
+        if (other && other != lwp && other->slot_of_place == lwp->slot_of_place &&
+            USER_LOAD(other->pinned.head))
+            return true;
+        if (other && (deque_any(&other->deque) || USER_LOAD(other->fifo.head) ||
+                      ((other == lwp || USER_LOAD(other->outside)) && USER_LOAD(other->slot))))
+            return true;
+    }
+    return false;
+}
+
+/* ---- yielding -------------------------------------------------------------------------------- */
+
+/* Behind all others. */
+static inline void push_behind(struct lwp *lwp, struct uthread *self)
+{
+    lock_take(&lwp->lock);
+    queue_push(USER_LOAD(self->home) ? &lwp->pinned : &lwp->fifo, self);
+    lock_release(&lwp->lock);
+}
+
+static __attribute__((noinline)) struct uthread *yield_shared(struct lwp *lwp, struct uthread *self)
+{
+    struct uthread *t = list_take(lwp, &lwp->pinned);
+
+    if (USER_LOAD(self->home)) {
+        if (!t)
+            t = shared_take();
+        if (t)
+            push_behind(lwp, self);
+        return t;
+    }
+    lock_take(&lib.queue_lock);
+    if (t || queue_any(&lib.queue)) {
+        if (lib.policy == USER_PRIORITY)
+            level_push(&lib.queue, self, false);
+        else
+            queue_push(&lib.queue.ready, self);
+        if (!t)
+            t = lib.policy == USER_PRIORITY ? level_pop(&lib.queue) : queue_pop(&lib.queue.ready);
+    }
+    lock_release(&lib.queue_lock);
+    return t;
+}
+
+static void user_yield(void)
+{
+    struct lwp *lwp = lwp_self();
+    struct uthread *self = lwp->current, *next;
+
+    if (USER_UNLIKELY(lib.slow.any)) {
+        look_around(lwp);
+        if (lib.slow.policy) {
+            next = yield_shared(lwp, self);
+            if (next && next != self)
+                switch_to(lwp, self, next);
+            return;
+        }
+    }
+    if (USER_UNLIKELY(lwp->bound == self)) {
+        SYS_CALL(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+        return;
+    }
+    if (!USER_LOAD(lwp->slot) && !deque_any(&lwp->deque) && !USER_LOAD(lwp->fifo.head) &&
+        !USER_LOAD(lwp->pinned.head) && !USER_LOAD(lib.inbox.head))
+        return;
+    push_behind(lwp, self);
+    next = pick_own(lwp);
+    if (USER_UNLIKELY(!next)) /* all of them were stolen, the caller too */
+        next = lwp->idle;
+    if (next != self)
+        switch_to(lwp, self, next);
+}
+
+/* A thread that has just started, by its creator's turn, lets the more urgent ones go first. */
+static __attribute__((noinline)) void yield_to_higher(struct lwp *lwp, struct uthread *self)
+{
+    struct uthread *next = NULL;
+
+    lock_take(&lib.queue_lock);
+    if (lib.queue.occupied >> self->rest->priority >> 1) {
+        level_push(&lib.queue, self, false);
+        next = level_pop(&lib.queue);
+    }
+    lock_release(&lib.queue_lock);
+    if (next)
+        switch_to(lwp, self, next);
+}
+
+#endif
