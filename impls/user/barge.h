@@ -39,7 +39,7 @@ static bool adaptive_spin(struct user_mutex *m, struct uthread *self)
 {
     uint64_t begin = 0;
 
-    if (!lib.spin || !lib.multi)
+    if (!USER_LOAD(lib.spin) || !lib.multi)
         return false;
     for (unsigned spins = 1;; spins++) {
         const struct uthread *owner = owner_of(m);
@@ -66,7 +66,7 @@ static int spin_for_ever(struct user_mutex *m)
     for (unsigned spins = 1;; spins++) {
         if (plain_try(m, lwp_self()->current))
             return 0;
-        if (!lib.spin || !lib.multi || spins % BARGE_SPINS == 0)
+        if (!USER_LOAD(lib.spin) || !lib.multi || spins % BARGE_SPINS == 0)
             user_yield();
         else
             cpu_relax();

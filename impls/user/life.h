@@ -249,7 +249,7 @@ static void thread_main(void)
     void *value = self->rest->entry(self->rest->arg);
 
     if (USER_UNLIKELY((uintptr_t)self->rest->personal.values | (uintptr_t)self->rest->held |
-                      (uintptr_t)self->rest->signals)) /* one branch for all */
+                      (uintptr_t)USER_LOAD(self->rest->signals))) /* one branch for all */
         finish(self);
     leave(lwp_self(), self, value);
 }

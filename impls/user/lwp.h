@@ -37,6 +37,7 @@
 #ifndef TL_USER_LWP_H
 #define TL_USER_LWP_H
 
+#include <limits.h>
 #include <linux/membarrier.h>
 #include <string.h>
 
@@ -134,7 +135,7 @@ static void lwps_wake_at(int slot_of_place)
 {
     light();
     for (unsigned i = 0; i < USER_LOAD(lib.lwps_used); i++)
-        if (lib.lwp[i] && lib.lwp[i]->slot_of_place == slot_of_place)
+        if (lib.lwp[i] && USER_LOAD(lib.lwp[i]->slot_of_place) == slot_of_place)
             lwp_claim(lib.lwp[i], LWP_SLEEPS);
 }
 
@@ -223,6 +224,26 @@ static bool lwp_doze(struct lwp *lwp, uint32_t phase, uint64_t until_ns)
     return true;
 }
 
+/* A thread with a place may wait for LWPs of that PU which are all blocked in the kernel: one that
+ * got to nothing since the lookout's last look has its PU visited by this LWP. */
+static void rescue(struct lwp *lwp)
+{
+    for (unsigned i = 0; i < USER_LOAD(lib.lwps_used); i++) {
+        struct lwp *stuck = lib.lwp[i];
+        unsigned picks = USER_LOAD(stuck->picks);
+
+        if (stuck == lwp || !USER_LOAD(stuck->pinned.head))
+            continue;
+        if (USER_LOAD(stuck->seen_pinned) == picks + 1 && lwp->number &&
+            stuck->slot_of_place != lwp->slot_of_place) {
+            USER_STORE(lwp->slot_of_place, stuck->slot_of_place);
+            lib.boot->pin(lib.boot, lwp->slot_of_place);
+            return;
+        }
+        USER_STORE(stuck->seen_pinned, picks + 1);
+    }
+}
+
 /* As long as there is nothing to do. */
 static void lwp_sleep(struct lwp *lwp)
 {
@@ -255,13 +276,13 @@ static void lwp_sleep(struct lwp *lwp)
     TL_POINT("user.sleep.before-futex");
     if (lwp_doze(lwp, LWP_SLEEPS, until) || !lookout)
         lwp->watch = 0;
-    else if (lwp->watch < USER_WATCH_DOUBLES)
-        lwp->watch++;
-    if (lookout) {
-        atomic_store(&lib.lookout, 0);
-        if (USER_LOAD(lib.slow.timers)) /* it may be about to run a thread for long */
-            wake_one();
+    else {
+        lwp->watch += lwp->watch < USER_WATCH_DOUBLES;
+        rescue(lwp);
     }
+    if (lookout)
+        atomic_store(&lib.lookout, 0);
+    lwp->was_lookout = lookout;
 }
 
 /* ---- looking for work ------------------------------------------------------------------------ */
@@ -284,7 +305,7 @@ static struct uthread *search(struct lwp *lwp)
     struct uthread *t = NULL;
     uint64_t begin, now, looked;
 
-    if (!lib.spin || !lib.multi || (!lwp->bound && !others_run()))
+    if (!USER_LOAD(lib.spin) || !lib.multi || (!lwp->bound && !others_run()))
         return NULL;
     if (!lwp->bound)
         atomic_fetch_add(&lib.searching, 1);
@@ -390,6 +411,10 @@ static void idle_loop(struct lwp *lwp)
         if (!t)
             t = search(lwp);
         if (t) {
+            if (lwp->was_lookout) { /* another one is to be it, while this one runs */
+                lwp->was_lookout = false;
+                wake_one();
+            }
             switch_to(lwp, lwp->idle, t);
             look = false;
             continue;
@@ -468,8 +493,9 @@ static void *lwp_main(void *arg)
     lwp->idle->tp = lwp->tp;
     state_set(lwp->idle, USER_ACTIVE);
     lwp->current = lwp->idle;
-    free(malloc(
-        1)); /* the C library maps memory for a kernel thread's first: not in a user's call */
+    free(malloc(1)); /* for which the C library maps memory now, and not in a user's call */
+    atomic_store(&lwp->started, 1);
+    futex_wake(&lwp->started, INT_MAX);
     idle_loop(lwp);
     return NULL;
 }
@@ -483,6 +509,7 @@ static int lwp_start(struct lwp *lwp)
     if (lwp->joinable)
         pthread_join(lwp->thread, NULL);
     lwp->joinable = 0;
+    atomic_store(&lwp->started, 0);
     atomic_store(&lwp->phase, LWP_RUNS);
     pthread_attr_init(&attr);
     pthread_attr_setstacksize(&attr, USER_LWP_STACK);
@@ -565,12 +592,15 @@ static int concurrency_apply(unsigned n)
     if (n > 1)
         become_multi();
     lock_take(&lib.lwp_lock);
-    lib.wanted = n;
-    lib.spin = lib.boot->nslots >= n;
+    USER_STORE(lib.wanted, n);
+    USER_STORE(lib.spin, lib.boot->nslots >= n);
     while (!err && atomic_load(&lib.active) < (int)n)
         err = lwp_add_locked();
     USER_STORE(lib.slow.surplus, atomic_load(&lib.active) > (int)n);
     lock_release(&lib.lwp_lock);
+    for (unsigned i = 1; i < lib.lwps_used; i++) /* what they map at their start is there by then */
+        while (!atomic_load(&lib.lwp[i]->started) && !lwp_is_gone(lib.lwp[i]))
+            futex_wait(&lib.lwp[i]->started, 0);
     if (USER_LOAD(lib.slow.surplus))
         for (unsigned i = 1; i < lib.lwps_used; i++)
             lwp_claim(lib.lwp[i], LWP_SLEEPS);
@@ -628,7 +658,7 @@ static inline struct uthread *pick_next(struct lwp *lwp)
         t = list_take(lwp, &lwp->pinned);
         return t ? t : lwp->idle;
     }
-    if (USER_UNLIKELY(lib.slow.any))
+    if (USER_UNLIKELY(USER_LOAD(lib.slow.any)))
         return pick_slowly(lwp);
     t = pick_own(lwp);
     return USER_LIKELY(t != NULL) ? t : lwp->idle;
@@ -679,12 +709,17 @@ static void lwps_boot_first(struct lwp *lwp)
     lib.next_ns = USER_NS_NEVER;
 }
 
+/* Its kernel thread has ended, or is the caller. */
 static void lwp_free(struct lwp *lwp)
+{
+    deque_end(&lwp->deque);
+    free(lwp);
+}
+
+static void lwp_join(struct lwp *lwp)
 {
     if (lwp->joinable)
         pthread_join(lwp->thread, NULL);
-    deque_end(&lwp->deque);
-    free(lwp);
 }
 
 /* No thread is left but the caller, on LWP 0. */
@@ -697,6 +732,12 @@ static void lwps_end(void)
         lwp_wake(lib.lwp[i]);
     for (lwp = lib.bound; lwp; lwp = lwp->next_bound)
         lwp_wake(lwp);
+    for (unsigned i = 1; i < lib.lwps_used; i++)
+        lwp_join(lib.lwp[i]);
+    for (lwp = lib.bound; lwp; lwp = lwp->next_bound)
+        lwp_join(lwp);
+    for (lwp = lib.bound_free; lwp; lwp = lwp->next_bound)
+        lwp_join(lwp);
     for (unsigned i = 1; i < lib.lwps_used; i++)
         lwp_free(lib.lwp[i]);
     while ((lwp = lib.bound)) {

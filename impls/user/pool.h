@@ -31,6 +31,12 @@
 #define USER_SLAB_LAST 512
 #define USER_SLAB_BYTES (64ul << 20)
 
+/* M:N: An LWP keeps twice a batch of stacks of one size to itself at most; they come and go by
+ * batches, each a list through `next`, whose first is linked to the next batch. A batch is at most
+ * so many, and, if there are several, so many bytes. */
+#define USER_STACK_BATCH 16
+#define USER_BATCH_BYTES (2ul << 20)
+
 /* Right below the end of a free stack. batch: in the shared list of several LWPs, the next batch.
  */
 struct free_stack {
@@ -53,6 +59,10 @@ static void pools_boot(void)
             size_t size = (size_t)1 << (USER_SIZE_MIN_LOG2 + i);
 
             pool->guard = guarded ? lib.page : 0;
+            pool->batch = USER_BATCH_BYTES / size < 1 ? 1
+                          : USER_BATCH_BYTES / size < USER_STACK_BATCH
+                              ? (unsigned)(USER_BATCH_BYTES / size)
+                              : USER_STACK_BATCH;
             if (!guarded && size < lib.page) {
                 /* an odd number of lines: the distance colours */
                 pool->usable = size + (USER_SMALL_ROOM | 64);
@@ -140,10 +150,6 @@ static int pool_take_fresh(struct stack_pool *pool, void **high)
 
 #if USER_MN
 
-/* An LWP keeps twice as many stacks of one size to itself at most; they come and go by so many, as
- * one list through `next`, whose first is linked to the next batch. */
-#define USER_STACK_BATCH 16
-
 static inline struct stack_cache *stacks_of(struct lwp *lwp, const struct stack_pool *pool)
 {
     return &lwp->stacks[0][0] + (pool - &lib.pools[0][0]);
@@ -159,7 +165,7 @@ static __attribute__((noinline)) int stacks_fetch(struct stack_cache *cache,
     if (pool->free) {
         cache->free = pool->free;
         pool->free = cache->free->batch;
-        cache->n = USER_STACK_BATCH;
+        cache->n = pool->batch;
     } else {
         err = pool_take_fresh(pool, &high);
         if (!err) {
@@ -172,16 +178,16 @@ static __attribute__((noinline)) int stacks_fetch(struct stack_cache *cache,
     return err;
 }
 
-/* The first USER_STACK_BATCH of them. */
+/* The first of them. */
 static __attribute__((noinline)) void stacks_return(struct stack_cache *cache,
                                                     struct stack_pool *pool)
 {
     struct free_stack *first = cache->free, *last = first;
 
-    for (unsigned i = 1; i < USER_STACK_BATCH; i++)
+    for (unsigned i = 1; i < pool->batch; i++)
         last = last->next;
     cache->free = last->next;
-    cache->n -= USER_STACK_BATCH;
+    cache->n -= pool->batch;
     last->next = NULL;
     lock_take(&lib.pool_lock);
     first->batch = pool->free;
@@ -215,7 +221,7 @@ static inline void pool_give(struct lwp *lwp, struct stack_pool *pool, void *hig
 
     top->next = cache->free;
     cache->free = top;
-    if (USER_UNLIKELY(++cache->n == 2 * USER_STACK_BATCH))
+    if (USER_UNLIKELY(++cache->n == 2 * pool->batch))
         stacks_return(cache, pool);
 }
 

@@ -316,7 +316,7 @@ static __attribute__((noinline)) struct uthread *pick_slowly(struct lwp *lwp)
 
 static inline struct uthread *pick_next(struct lwp *lwp)
 {
-    if (USER_UNLIKELY(lib.slow.any))
+    if (USER_UNLIKELY(USER_LOAD(lib.slow.any)))
         return pick_slowly(lwp);
     if (USER_UNLIKELY(!lwp->queue.ready.head))
         idle(lwp);
@@ -337,7 +337,7 @@ static inline void park_trusting(struct uthread *self)
         return;
     }
 #if USER_MN
-    if (USER_UNLIKELY((uintptr_t)self->tp & USER_TP_TAG) && tp_untag(self))
+    if (USER_UNLIKELY((uintptr_t)USER_LOAD(self->tp) & USER_TP_TAG) && tp_untag(self))
         signals_raise(self);
 #endif
 }
@@ -404,7 +404,7 @@ static void user_yield(void)
     struct lwp *lwp = lwp_self();
     struct uthread *self = lwp->current, *next;
 
-    if (USER_UNLIKELY(lib.slow.any)) {
+    if (USER_UNLIKELY(USER_LOAD(lib.slow.any))) {
         look_around(lwp);
         if (lib.slow.policy) {
             yield_by_policy(lwp, self);

@@ -95,7 +95,7 @@ static struct user_signal *signal_first(struct uthread *self)
     thread_lock(self);
     s = self->rest->signals;
     if (s)
-        self->rest->signals = s->next;
+        USER_STORE(self->rest->signals, s->next);
     thread_unlock(self);
     return s;
 }
@@ -111,7 +111,7 @@ static void signals_raise(struct uthread *self)
             /* Masked, and the kernel's queue is full: kept for the next time. */
             thread_lock(self);
             s->next = self->rest->signals;
-            self->rest->signals = s;
+            USER_STORE(self->rest->signals, s);
             thread_unlock(self);
             return;
         }
@@ -158,7 +158,7 @@ static int signal_keep(struct uthread *t, const siginfo_t *info)
         return EAGAIN;
     s->info = *info;
     s->next = *place;
-    *place = s;
+    USER_STORE(*place, s);
     tp_tag(t);
     return 0;
 }

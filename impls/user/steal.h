@@ -20,9 +20,10 @@
 
 #define USER_FAIR_EVERY 64 /* a power of two; Go: 61. One ordered pick costs about a cache miss */
 
-static void notify(void);                       /* lwp.h: there is work for a sleeping LWP */
-static void notify_slot(void);                  /* likewise, if nobody looks after slots */
-static void lwp_wake(struct lwp *lwp);          /* lwp.h: this one, if it sleeps */
+static void notify(void);              /* lwp.h: there is work for a sleeping LWP */
+static void notify_slot(void);         /* likewise, if nobody looks after slots */
+static void lwp_wake(struct lwp *lwp); /* lwp.h: this one, if it sleeps */
+static struct uthread *steal(struct lwp *thief, bool look);
 static bool lwp_is_gone(const struct lwp *lwp); /* lwp.h: no kernel thread runs it */
 static void lwps_wake_at(int slot_of_place);    /* lwp.h: those of that PU */
 static void shared_push(struct uthread *t, bool front);
@@ -62,7 +63,7 @@ static __attribute__((noinline)) void pinned_push(struct uthread *t, bool front)
     if (home != lwp_self())
         lwp_wake(home);
     if (USER_UNLIKELY(lib.lwps_used > lib.boot->nslots) && !home->bound)
-        lwps_wake_at(home->slot_of_place); /* home may be blocked in the kernel */
+        lwps_wake_at(USER_LOAD(home->slot_of_place)); /* home may be blocked in the kernel */
 }
 
 /* By a policy that has one queue; or by who has none of his own. */
@@ -180,6 +181,8 @@ static __attribute__((noinline)) struct uthread *pick_fairly(struct lwp *lwp)
         t = list_take(lwp, &lwp->fifo);
     if (!t && deque_any(&lwp->deque))
         t = deque_steal(&lwp->deque);
+    if (!t && lib.multi)
+        t = steal(lwp, true);
     return t;
 }
 
@@ -257,7 +260,7 @@ static struct uthread *steal_from(const struct lwp *thief, struct lwp *victim, b
 {
     struct uthread *t = NULL;
 
-    if (victim->slot_of_place == thief->slot_of_place)
+    if (USER_LOAD(victim->slot_of_place) == thief->slot_of_place)
         t = pinned_steal(victim);
     if (t)
         return t;
@@ -301,7 +304,7 @@ static bool any_work(const struct lwp *lwp)
     for (unsigned i = 0; i < n; i++) {
         struct lwp *other = USER_LOAD_ACQUIRE(lib.lwp[i]);
 
-        if (other && other != lwp && other->slot_of_place == lwp->slot_of_place &&
+        if (other && other != lwp && USER_LOAD(other->slot_of_place) == lwp->slot_of_place &&
             USER_LOAD(other->pinned.head))
             return true;
         if (other && (deque_any(&other->deque) || USER_LOAD(other->fifo.head) ||
@@ -345,12 +348,20 @@ static __attribute__((noinline)) struct uthread *yield_shared(struct lwp *lwp, s
     return t;
 }
 
+/* Who yields and yields may wait for a thread in the queues of an LWP that is blocked in the
+ * kernel: now and then it looks there. */
+static __attribute__((noinline)) struct uthread *yield_alone(struct lwp *lwp)
+{
+    USER_STORE(lwp->picks, lwp->picks + 1);
+    return lwp->picks % USER_FAIR_EVERY ? NULL : steal(lwp, true);
+}
+
 static void user_yield(void)
 {
     struct lwp *lwp = lwp_self();
     struct uthread *self = lwp->current, *next;
 
-    if (USER_UNLIKELY(lib.slow.any)) {
+    if (USER_UNLIKELY(USER_LOAD(lib.slow.any))) {
         look_around(lwp);
         if (lib.slow.policy) {
             next = yield_shared(lwp, self);
@@ -364,8 +375,14 @@ static void user_yield(void)
         return;
     }
     if (!USER_LOAD(lwp->slot) && !deque_any(&lwp->deque) && !USER_LOAD(lwp->fifo.head) &&
-        !USER_LOAD(lwp->pinned.head) && !USER_LOAD(lib.inbox.head))
+        !USER_LOAD(lwp->pinned.head) && !USER_LOAD(lib.inbox.head)) {
+        next = lib.multi ? yield_alone(lwp) : NULL;
+        if (USER_LIKELY(!next))
+            return;
+        push_behind(lwp, self);
+        switch_to(lwp, self, next);
         return;
+    }
     push_behind(lwp, self);
     next = pick_own(lwp);
     if (USER_UNLIKELY(!next)) /* all of them were stolen, the caller too */

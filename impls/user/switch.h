@@ -106,13 +106,13 @@ static inline bool tp_untag(struct uthread *t)
 
 static inline void *tp_of(const struct uthread *t)
 {
-    return (void *)((uintptr_t)t->tp & ~(uintptr_t)USER_TP_TAG);
+    return (void *)((uintptr_t)USER_LOAD(((struct uthread *)t)->tp) & ~(uintptr_t)USER_TP_TAG);
 }
 
 /* The thread pointers differ. True: `to` was tagged. */
 static inline __attribute__((always_inline)) bool switch_tp(struct lwp *lwp, struct uthread *to)
 {
-    bool was_tagged = (uintptr_t)to->tp & USER_TP_TAG && tp_untag(to);
+    bool was_tagged = (uintptr_t)USER_LOAD(to->tp) & USER_TP_TAG && tp_untag(to);
 
     (void)lwp;
     if (lib.full_tls) {
@@ -164,7 +164,7 @@ switch_private(struct lwp *lwp, struct uthread *from, struct uthread *to)
 #if USER_MN && defined(USER_TSAN)
     __tsan_release(&from->context); /* what the store of pc does, which it does not see */
 #endif
-    return USER_UNLIKELY(to->tp != from->tp) && switch_tp(lwp, to);
+    return USER_UNLIKELY(USER_LOAD(to->tp) != USER_LOAD(from->tp)) && switch_tp(lwp, to);
 }
 
 static inline __attribute__((always_inline)) void switch_to(struct lwp *lwp, struct uthread *from,

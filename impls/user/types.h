@@ -239,11 +239,14 @@ struct lwp {
     struct queue pinned;                                /* their home is here */
     struct uthread *seen;                               /* its slot, when another LWP last looked */
     unsigned seen_picks;                                /* ... and its picks */
+    unsigned seen_pinned; /* its picks + 1 when the lookout saw a thread in `pinned`; 0: never */
     /* Shared: sleeping, see lwp.h. */
     _Atomic uint32_t token __attribute__((aligned(64)));
     _Atomic uint32_t phase; /* enum lwp_phase */
+    _Atomic uint32_t started;
     uint8_t outside;        /* its thread is in a call that may block */
     uint8_t joinable;       /* `thread` is to be joined; guarded by lwp_lock */
+    bool was_lookout;       /* until it runs a thread */
     unsigned watch;         /* as a lookout: how often in a row there was nothing */
     struct uthread *bound;  /* runs this thread only; NULL: unbound ones */
     bool ended;             /* the bound thread has */
@@ -262,6 +265,7 @@ struct stack_pool {
     struct stack_slab fresh; /* the newest slab */
     size_t fresh_used;       /* of its stacks; those after were never used */
     size_t usable, guard;    /* bytes */
+    unsigned batch;          /* M:N: as many move between an LWP and the others at once */
 };
 
 struct library {
