@@ -7,16 +7,9 @@
 
 #include "create.h"
 
-struct state {
-    struct tl_attr attr;
-    uint64_t ran;      /* counted by the threads */
-    uint64_t created;  /* by us, like the next */
-    uint64_t returned; /* joins that brought the right value */
-};
-
 static enum tl_status setup(struct tl_ctx *ctx)
 {
-    struct state *st = calloc(1, sizeof(*st));
+    struct create_lives *st = calloc(1, sizeof(*st));
 
     if (!st)
         return tl_failed(ctx, "calloc: %s", strerror(ENOMEM));
@@ -29,46 +22,12 @@ static enum tl_status setup(struct tl_ctx *ctx)
 
 static enum tl_status run(struct tl_ctx *ctx, uint64_t n)
 {
-    struct state *st = ctx->state;
-    const struct tl_impl *impl = ctx->impl;
-    uint64_t done, returned = 0;
-    int create_error = 0, join_error = 0;
-
-    tl_begin(ctx);
-    for (done = 0; done < n; done++) {
-        struct tl_thread t;
-        void *value = NULL;
-
-        create_error = impl->create(&t, &st->attr, create_entry, &st->ran);
-        if (create_error)
-            break;
-        join_error = impl->join(t, &value);
-        if (join_error)
-            break;
-        returned += value == &st->ran;
-    }
-    tl_end(ctx, done ? done : 1);
-
-    if (create_error)
-        return create_failed(ctx, st->created + done, create_error);
-    if (join_error)
-        return tl_failed(ctx, "join of thread %" PRIu64 ": %s", done + 1, strerror(join_error));
-    st->created += done;
-    st->returned += returned;
-    tl_count(ctx, "threads", done);
-    return TL_OK;
+    return create_lives_run(ctx, ctx->state, n, 0);
 }
 
 static enum tl_status verify(struct tl_ctx *ctx)
 {
-    struct state *st = ctx->state;
-
-    if (st->ran != st->created)
-        return tl_invalid(ctx, "%" PRIu64 " of %" PRIu64 " threads ran", st->ran, st->created);
-    if (st->returned != st->created)
-        return tl_invalid(ctx, "%" PRIu64 " of %" PRIu64 " joins brought the thread's value",
-                          st->returned, st->created);
-    return TL_OK;
+    return create_lives_verify(ctx, ctx->state);
 }
 
 static void teardown(struct tl_ctx *ctx)

@@ -15,14 +15,13 @@
 
 struct state {
     const struct tl_impl *impl;
-    struct tl_attr attr;
+    struct create_lives lives; /* of the threads that run() creates */
     unsigned threads, made;
-    unsigned sems;               /* initialised: all, then hold */
-    struct tl_thread *thread;    /* [threads] */
-    uint64_t ran, returned, ops; /* of the threads that run() creates */
-    struct tl_sem all;           /* posted by the last one that arrives */
-    struct tl_sem hold;          /* all N wait here until teardown */
-    _Atomic int error;           /* of a sem call in a parked thread */
+    unsigned sems;            /* initialised: all, then hold */
+    struct tl_thread *thread; /* [threads] */
+    struct tl_sem all;        /* posted by the last one that arrives */
+    struct tl_sem hold;       /* all N wait here until teardown */
+    _Atomic int error;        /* of a sem call in a parked thread */
     _Alignas(64) _Atomic unsigned arrived;
     _Atomic unsigned left;
 };
@@ -47,7 +46,7 @@ static enum tl_status park_all(struct tl_ctx *ctx, struct state *st)
     int error;
 
     for (; st->made < st->threads && !atomic_load(&st->error); st->made++) {
-        error = st->impl->create(&st->thread[st->made], &st->attr, parked, st);
+        error = st->impl->create(&st->thread[st->made], &st->lives.attr, parked, st);
         if (error)
             return create_failed(ctx, st->made, error);
     }
@@ -73,8 +72,8 @@ static enum tl_status setup(struct tl_ctx *ctx)
     memset(st, 0, sizeof(*st));
     ctx->state = st;
     st->impl = ctx->impl;
-    st->attr = (struct tl_attr)TL_ATTR_INIT;
-    st->attr.stack_size = 16384;
+    st->lives.attr = (struct tl_attr)TL_ATTR_INIT;
+    st->lives.attr.stack_size = 16384;
     st->threads = (unsigned)tl_axis_int(ctx, "threads");
     st->thread = malloc(st->threads * sizeof(*st->thread));
     if (!st->thread)
@@ -104,32 +103,8 @@ static enum tl_status setup(struct tl_ctx *ctx)
 static enum tl_status run(struct tl_ctx *ctx, uint64_t n)
 {
     struct state *st = ctx->state;
-    uint64_t done, returned = 0;
-    int create_error = 0, join_error = 0;
 
-    tl_begin(ctx);
-    for (done = 0; done < n; done++) {
-        struct tl_thread t;
-        void *value = NULL;
-
-        create_error = st->impl->create(&t, &st->attr, create_entry, &st->ran);
-        if (create_error)
-            break;
-        join_error = st->impl->join(t, &value);
-        if (join_error)
-            break;
-        returned += value == &st->ran;
-    }
-    tl_end(ctx, done ? done : 1);
-
-    if (create_error)
-        return create_failed(ctx, st->threads + done, create_error);
-    if (join_error)
-        return tl_failed(ctx, "join: %s", strerror(join_error));
-    st->ops += done;
-    st->returned += returned;
-    tl_count(ctx, "threads", done);
-    return TL_OK;
+    return create_lives_run(ctx, &st->lives, n, st->threads);
 }
 
 static enum tl_status verify(struct tl_ctx *ctx)
@@ -139,10 +114,7 @@ static enum tl_status verify(struct tl_ctx *ctx)
 
     if (blocked != st->threads)
         return tl_invalid(ctx, "%u of %u threads stayed blocked", blocked, st->threads);
-    if (st->ran != st->ops || st->returned != st->ops)
-        return tl_invalid(ctx, "%" PRIu64 " threads ran and %" PRIu64 " were joined of %" PRIu64,
-                          st->ran, st->returned, st->ops);
-    return TL_OK;
+    return create_lives_verify(ctx, &st->lives);
 }
 
 static void teardown(struct tl_ctx *ctx)
