@@ -14,7 +14,7 @@
 static void work(struct gate *g, unsigned index, void *arg)
 {
     (void)g;
-    lock_loop(arg, index, false);
+    lock_loop(arg, index, false, false);
 }
 
 static enum tl_status setup(struct tl_ctx *ctx)

@@ -11,6 +11,10 @@
  * Exclusion is seen by a plain counter that is read at the beginning of the critical section and
  * written at its end: two holders at once lose a count.
  *
+ * A crowd that watches its holders reads the clock at both ends of each critical section: a section
+ * that took far longer than its work had a holder that was stopped inside, and the time from the
+ * end of one section to the end of the next is a stall of everybody.
+ *
  * The metrics, unlike histograms, are made here: they cover the windows since the last one that was
  * larger than all before, which leaves the warm-up out.
  */
@@ -19,6 +23,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -83,6 +88,9 @@ struct lock_crowd {
     unsigned threads;
     bool made; /* the mutex */
     uint64_t cs_steps, think_steps;
+    uint64_t grain;   /* acquisitions for each n of a window: see lock_crowd_grain */
+    uint64_t stop_ns; /* a longer section was stopped; 0: this crowd does not watch */
+    struct tl_hist *stall;
     uint64_t sample_mask; /* a wait is timed where (number & mask) == 0 */
     struct tl_hist *wait;
     /* What the metrics cover. */
@@ -94,6 +102,9 @@ struct lock_crowd {
     volatile uint64_t counter;          /* acquisitions in all windows */
     volatile uint64_t handovers;        /* the holder before was another thread */
     volatile unsigned last;             /* holder */
+    /* Of a crowd that watches: end of the section before, 0 at the beginning of a window; longest
+     * time between two ends; sections that took longer than stop_ns. */
+    volatile uint64_t ended_ns, longest_stall_ns, stops;
     volatile uint64_t met; /* holders that saw somebody ask, of every 8th; only where they yield */
 };
 
@@ -106,11 +117,26 @@ static inline bool lock_somebody_asks(struct lock_crowd *c)
     return false;
 }
 
-/* What a thread does in a window. Instantiated with a constant, so that the loop holds no branch
+/* At the end of a section that began then; holding the mutex. */
+static inline void lock_watch(struct lock_crowd *c, uint64_t began_ns)
+{
+    uint64_t now = tl_now_ns(), stall_ns;
+
+    c->stops += now - began_ns > c->stop_ns;
+    if (c->ended_ns) {
+        stall_ns = now - c->ended_ns;
+        tl_record(c->stall, stall_ns);
+        if (stall_ns > c->longest_stall_ns)
+            c->longest_stall_ns = stall_ns;
+    }
+    c->ended_ns = now;
+}
+
+/* What a thread does in a window. Instantiated with constants, so that the loop holds no branch
  * that asks what is measured. The clock is read 20 ns or so inside the critical section of a
  * sampled acquisition, no more; the histogram is written outside. */
 static inline __attribute__((always_inline)) void lock_loop(struct lock_crowd *c, unsigned index,
-                                                            bool yields)
+                                                            bool yields, bool watches)
 {
     const struct tl_impl *impl = c->gate.ctx->impl;
     const struct tl_mutex_ops *mutex = impl->mutex;
@@ -122,7 +148,7 @@ static inline __attribute__((always_inline)) void lock_loop(struct lock_crowd *c
 
     for (;;) {
         bool sampled = (got & mask) == 0;
-        uint64_t asked_ns = sampled ? tl_now_ns() : 0, waited_ns, count;
+        uint64_t asked_ns = sampled ? tl_now_ns() : 0, began_ns = 0, waited_ns, count;
         int64_t left;
 
         if (yields)
@@ -139,6 +165,8 @@ static inline __attribute__((always_inline)) void lock_loop(struct lock_crowd *c
             what = "mutex.unlock";
             break;
         }
+        if (watches)
+            began_ns = sampled ? asked_ns + waited_ns : tl_now_ns();
         c->left = left - 1;
         count = c->counter;
         if (c->last != index) {
@@ -152,6 +180,8 @@ static inline __attribute__((always_inline)) void lock_loop(struct lock_crowd *c
                 c->met += lock_somebody_asks(c);
         }
         c->counter = count + 1;
+        if (watches)
+            lock_watch(c, began_ns);
         error = mutex->unlock(&c->mutex);
         if (error) {
             what = "mutex.unlock";
@@ -190,6 +220,7 @@ static inline enum tl_status lock_crowd_setup(struct tl_ctx *ctx, gate_work *wor
     c->cs_steps = lock_steps(cs_ns);
     c->think_steps = lock_steps(think_ns);
     c->sample_mask = sample_mask;
+    c->grain = 1;
     c->wait = tl_hist(ctx, "wait");
     c->last = UINT32_MAX;
     status = lock_init(ctx, &c->mutex);
@@ -197,6 +228,14 @@ static inline enum tl_status lock_crowd_setup(struct tl_ctx *ctx, gate_work *wor
         return status;
     c->made = true;
     return gate_init(&c->gate, ctx, c->threads, 65536, work, c);
+}
+
+/* After the set-up: no window is shorter than about that much work. The first windows of a crowd
+ * may have a time slice in them, and the harness, which then asks for tiny ones, would measure how
+ * the threads start. */
+static inline void lock_crowd_grain(struct lock_crowd *c, uint64_t ns, uint64_t op_ns)
+{
+    c->grain = ns / (op_ns + 50) + 1;
 }
 
 static inline enum tl_status lock_crowd_run(struct tl_ctx *ctx, uint64_t n)
@@ -207,16 +246,19 @@ static inline enum tl_status lock_crowd_run(struct tl_ctx *ctx, uint64_t n)
 
     if (status != TL_OK)
         return status;
+    n *= c->grain;
     if (n > c->largest_n) {
         c->largest_n = n;
         c->window_ns = c->window_ops = 0;
         c->handovers_before = before;
+        c->longest_stall_ns = c->stops = 0;
         for (unsigned i = 0; i < c->threads; i++) {
             c->worker[i].got_before = c->worker[i].got;
             c->worker[i].longest_ns = 0;
         }
     }
     c->left = (int64_t)n;
+    c->ended_ns = 0;
 
     begin_ns = tl_now_ns();
     tl_begin(ctx);
@@ -233,7 +275,7 @@ static inline enum tl_status lock_crowd_run(struct tl_ctx *ctx, uint64_t n)
 static inline void lock_crowd_metrics(struct tl_ctx *ctx)
 {
     struct lock_crowd *c = ctx->state;
-    double sum = 0, squares = 0;
+    double sum = 0, squares = 0, least = HUGE_VAL, most = 0;
     uint64_t longest_ns = 0;
     unsigned pus = model_same_pu(ctx) || !tl_trait(ctx, TL_PARALLEL) ? 1 : ctx->nslots;
 
@@ -242,17 +284,26 @@ static inline void lock_crowd_metrics(struct tl_ctx *ctx)
 
         sum += got;
         squares += got * got;
+        least = got < least ? got : least;
+        most = got > most ? got : most;
         if (c->worker[i].longest_ns > longest_ns)
             longest_ns = c->worker[i].longest_ns;
     }
     if (squares > 0)
         tl_metric(ctx, "fairness", sum * sum / (c->threads * squares), "jain");
+    if (most > 0)
+        tl_metric(ctx, "least_to_most", least / most, "ratio");
     if (c->window_ns > 0)
         tl_metric(ctx, "throughput", (double)c->window_ops * 1e9 / (double)c->window_ns, "1/s");
     if (c->window_ops > 0)
         tl_metric(ctx, "handover_share",
                   (double)(c->handovers - c->handovers_before) / (double)c->window_ops, "1/op");
     tl_metric(ctx, "max_wait", (double)longest_ns, "ns");
+    if (c->stop_ns) {
+        tl_metric(ctx, "max_stall", (double)c->longest_stall_ns, "ns");
+        if (c->window_ops > 0)
+            tl_metric(ctx, "stopped_holders", (double)c->stops / (double)c->window_ops, "1/op");
+    }
     tl_metric(ctx, "oversubscription", (double)c->threads / pus, "threads/PU");
 }
 

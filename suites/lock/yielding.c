@@ -11,7 +11,7 @@
 static void work(struct gate *g, unsigned index, void *arg)
 {
     (void)g;
-    lock_loop(arg, index, true);
+    lock_loop(arg, index, true, false);
 }
 
 static enum tl_status setup(struct tl_ctx *ctx)
