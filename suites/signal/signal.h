@@ -39,15 +39,20 @@ struct sig {
 /* A handler can only reach a global; one benchmark runs in a process. */
 static struct sig *sig_state;
 
-static inline void sig_handler(int number)
+/* It has arrived, whatever it is. Async-signal-safe. */
+static inline void sig_taken(struct sig *s)
 {
     uint64_t now = tl_now_ns();
-    struct sig *s = sig_state;
 
-    (void)number;
     tl_record(s->latency, now - atomic_load_explicit(&s->sent_ns, memory_order_relaxed));
     /* Release: pairs with the acquire in sig_await; the record is in place when it is seen. */
     atomic_fetch_add_explicit(&s->handled, 1, memory_order_release);
+}
+
+static inline void sig_handler(int number)
+{
+    (void)number;
+    sig_taken(sig_state);
 }
 
 static inline enum tl_status sig_init(struct sig *s, struct tl_ctx *ctx, int number,
@@ -228,6 +233,18 @@ static inline void receiver_ready(struct receiver *r, const struct tl_impl *impl
         atomic_store(&r->error, error);
 }
 
+/* In the receiver: takes what comes as posts of park, until receiver_stop. */
+static inline void receiver_take(struct receiver *r, const struct tl_impl *impl, struct sig *s)
+{
+    int error;
+
+    while (!(error = gate_sem_wait(impl, &r->park)) &&
+           !atomic_load_explicit(&r->stop, memory_order_relaxed))
+        sig_taken(s);
+    if (error)
+        atomic_store(&r->error, error);
+}
+
 /* In the receiver: blocks until receiver_stop, handlers run meanwhile. */
 static inline void receiver_block(struct receiver *r, const struct tl_impl *impl)
 {
@@ -238,6 +255,40 @@ static inline void receiver_block(struct receiver *r, const struct tl_impl *impl
             break;
         }
     }
+}
+
+/* One thread sends to another, which is on another PU or not: what the state of such a benchmark
+ * begins with. */
+struct exchange {
+    struct sig sig;
+    struct receiver receiver;
+    bool same_pu;
+};
+
+/* For sig_run: the receiver stands, or sleeps where that is watched. */
+static inline int exchange_stands(void *arg)
+{
+    struct exchange *e = arg;
+
+    return e->receiver.stat_fd > 0 ? receiver_await_asleep(&e->receiver) : 0;
+}
+
+static inline enum tl_status exchange_verify(struct tl_ctx *ctx)
+{
+    const struct exchange *e = ctx->state;
+
+    return sig_verify(&e->sig);
+}
+
+static inline void exchange_teardown(struct tl_ctx *ctx)
+{
+    struct exchange *e = ctx->state;
+
+    if (e)
+        receiver_stop(&e->receiver, ctx->impl);
+    signal(SIGUSR1, SIG_IGN);
+    free(e);
+    ctx->state = NULL;
 }
 
 #endif

@@ -10,22 +10,21 @@
 #include "signal.h"
 
 struct state {
-    struct sig sig;
-    struct receiver receiver;
-    bool running, same_pu;
+    struct exchange x;
+    bool running;
 };
 
 static void *receive(void *arg)
 {
     struct state *st = arg;
-    const struct tl_impl *impl = st->sig.ctx->impl;
+    const struct tl_impl *impl = st->x.sig.ctx->impl;
 
-    receiver_ready(&st->receiver, impl);
+    receiver_ready(&st->x.receiver, impl);
     if (st->running)
-        while (!atomic_load_explicit(&st->receiver.stop, memory_order_relaxed))
+        while (!atomic_load_explicit(&st->x.receiver.stop, memory_order_relaxed))
             __asm__ volatile("" ::: "memory");
     else
-        receiver_block(&st->receiver, impl);
+        receiver_block(&st->x.receiver, impl);
     return NULL;
 }
 
@@ -38,56 +37,31 @@ static enum tl_status setup(struct tl_ctx *ctx)
     memset(st, 0, sizeof(*st));
     ctx->state = st;
     st->running = strcmp(tl_axis(ctx, "state"), "running") == 0;
-    st->same_pu = model_same_pu(ctx);
+    st->x.same_pu = model_same_pu(ctx);
     if (model_user_level(ctx))
         return sig_send_failed(ctx, ENOTSUP);
-    if (st->running && st->same_pu)
+    if (st->running && st->x.same_pu)
         return tl_unsupported(ctx, "the receiver cannot be running on the PU of the sender");
-    enum tl_status status = sig_init(&st->sig, ctx, SIGUSR1, sig_handler);
+    enum tl_status status = sig_init(&st->x.sig, ctx, SIGUSR1, sig_handler);
     if (status == TL_OK)
-        status = receiver_start(&st->receiver, ctx, 1, receive, st);
-    if (status == TL_OK && !st->running && !st->same_pu)
-        status = receiver_watch(&st->receiver, ctx);
+        status = receiver_start(&st->x.receiver, ctx, 1, receive, st);
+    if (status == TL_OK && !st->running && !st->x.same_pu)
+        status = receiver_watch(&st->x.receiver, ctx);
     return status;
-}
-
-static int stands(void *arg)
-{
-    struct state *st = arg;
-
-    return st->receiver.stat_fd > 0 ? receiver_await_asleep(&st->receiver) : 0;
 }
 
 static int send_one(void *arg)
 {
     struct state *st = arg;
 
-    return st->sig.ctx->impl->signal->kill(st->receiver.thread, SIGUSR1, NULL);
+    return st->x.sig.ctx->impl->signal->kill(st->x.receiver.thread, SIGUSR1, NULL);
 }
 
 static enum tl_status run(struct tl_ctx *ctx, uint64_t n)
 {
     struct state *st = ctx->state;
 
-    return sig_run(&st->sig, n, st->same_pu, stands, send_one, st);
-}
-
-static enum tl_status verify(struct tl_ctx *ctx)
-{
-    struct state *st = ctx->state;
-
-    return sig_verify(&st->sig);
-}
-
-static void teardown(struct tl_ctx *ctx)
-{
-    struct state *st = ctx->state;
-
-    if (st)
-        receiver_stop(&st->receiver, ctx->impl);
-    signal(SIGUSR1, SIG_IGN);
-    free(st);
-    ctx->state = NULL;
+    return sig_run(&st->x.sig, n, st->x.same_pu, exchange_stands, send_one, st);
 }
 
 static const struct tl_axis axes[] = {
@@ -109,7 +83,7 @@ static const struct tl_bench signal_thread = {
     .rests_on = rests_on,
     .setup = setup,
     .run = run,
-    .verify = verify,
-    .teardown = teardown,
+    .verify = exchange_verify,
+    .teardown = exchange_teardown,
 };
 TL_BENCH(signal_thread);
