@@ -38,8 +38,6 @@ static enum tl_status setup(struct tl_ctx *ctx)
     ctx->state = st;
     st->running = strcmp(tl_axis(ctx, "state"), "running") == 0;
     st->x.same_pu = model_same_pu(ctx);
-    if (model_user_level(ctx))
-        return sig_send_failed(ctx, ENOTSUP);
     if (st->running && st->x.same_pu)
         return tl_unsupported(ctx, "the receiver cannot be running on the PU of the sender");
     enum tl_status status = sig_init(&st->x.sig, ctx, SIGUSR1, sig_handler);
