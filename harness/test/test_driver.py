@@ -174,9 +174,15 @@ def test_a_plugin_brings_an_implementation_and_a_benchmark(tmp_path):
     ("create", "create.join", "threads ran"),
     ("create", "create.batch", "ran"),
     ("join", "create.join", "joins brought"),
+    ("create", "tree.fib", "trees brought"),
+    ("join", "tree.skynet", "threads ran of"),
+    ("bound", "create.bound", "its creator's kernel thread"),
     ("yield", "switch.yield", "without a switch"),
     ("mutex", "lock.uncontended", "trylock"),
     ("sem", "switch.sem", ""),
+    ("sem", "switch.bound", ""),
+    ("sem", "idle.wake", ""),
+    ("signal", "preempt.direct", "not handled"),
     ("signal", "signal.self", "not handled"),
     ("payload", "signal.queued", "out of order"),
     ("mask", "signal.process", "blocked"),
@@ -185,10 +191,13 @@ def test_a_plugin_brings_an_implementation_and_a_benchmark(tmp_path):
 ])
 def test_a_broken_promise_is_invalid(tmp_path, fault, bench, words):
     args = ["--plugin", BROKEN, "--impl", "broken", "--bench", bench, "--place", "same-pu",
-            "--preset", "quick", *SHORT]
+            "--preset", "quick", "--no-checks", *SHORT]
     narrow = {"switch.yield": ["--set", "threads=2"], "fork.threads": ["--set", "how=fork"],
               "fork.atfork": ["--set", "handlers=16"], "signal.queued": ["--set", "depth=64"],
-              "lock.uncontended": ["--set", "kind=block"]}.get(bench, [])
+              "lock.uncontended": ["--set", "kind=block"], "create.bound": ["--set", "scope=bound"],
+              "switch.bound": ["--set", "pair=unbound-unbound"],
+              "idle.wake": ["--set", "gap_ns=10000"],
+              "preempt.direct": ["--set", "by=signal-blocked"]}.get(bench, [])
     result, path = run(tmp_path, *args, *narrow, "--set", f"fault=none,{fault}")
     assert result.returncode in (0, 1), result.stderr
     by_fault = {s["params"]["fault"]: s for s in samples(path)}

@@ -48,6 +48,10 @@ static int broken_create(struct tl_thread *t, const struct tl_attr *attr, void *
         pthread_attr_setdetachstate(&a, PTHREAD_CREATE_DETACHED);
     if (is("create") && atomic_fetch_add(&calls, 1) % 7 == 6)
         entry = lost; /* this one never runs */
+    if (is("bound") && attr && attr->bound) {
+        arg = entry(arg); /* on its creator's kernel thread */
+        entry = lost;
+    }
     int e = pthread_create(&thread, &a, entry, arg);
     pthread_attr_destroy(&a);
     t->id = (uint64_t)thread;
@@ -161,7 +165,7 @@ static int fork_atfork(void (*prepare)(void), void (*parent)(void), void (*child
 }
 
 static const struct tl_param params[] = {
-    {"fault", "none,create,join,yield,mutex,sem,signal,payload,mask,fork,atfork",
+    {"fault", "none,create,join,bound,yield,mutex,sem,signal,payload,mask,fork,atfork",
      "the promise that is broken", NULL},
     {0},
 };
