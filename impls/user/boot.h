@@ -394,6 +394,7 @@ static const char *user_why_not(const char *what)
         .signal = &user_signal_ops,        \
         .fork = &user_fork_ops,            \
         .info = &user_info_ops,            \
+        .inspect = &user_inspect_ops,      \
         .io = USER_IO,                     \
         .concurrency = USER_CONCURRENCY,   \
         .why_not = user_why_not,           \

@@ -473,6 +473,7 @@ static int user_join(struct tl_thread id, void **value)
         }
         USER_STORE(USER_JOINER(t), self);
         self->rest->waits.target = t;
+        count(&lwp_self()->counts.waits[USER_WAITS_JOIN]);
         state_set(self, USER_WAITS_JOIN);
 #if USER_MN
         USER_STORE(self->waits_at, (void *)t);

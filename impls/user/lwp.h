@@ -274,6 +274,7 @@ static void lwp_sleep(struct lwp *lwp)
         USER_STORE(lib.lookout_ns, until);
     }
     TL_POINT("user.sleep.before-futex");
+    count(&lwp->counts.idles);
     if (lwp_doze(lwp, LWP_SLEEPS, until) || !lookout)
         lwp->watch = 0;
     else {

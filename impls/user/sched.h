@@ -142,6 +142,7 @@ static void set_priority(struct lwp *lwp, struct uthread *t, unsigned priority)
 static inline void wait_on(struct uthread *self, struct queue *list, enum user_state state)
 {
     self->rest->waits.list = list;
+    count(&lwp_self()->counts.waits[state]);
     state_set(self, state);
     queue_push(list, self);
 #if USER_MN
@@ -227,6 +228,8 @@ static bool interrupt(struct lwp *lwp, struct uthread *t)
     if (early == USER_ACTIVE)
         return false;
     make_ready_as(lwp, t, early);
+    if (!USER_MN || lwp)
+        count(&lwp->counts.interrupts);
     return true;
 }
 
@@ -247,6 +250,7 @@ static __attribute__((noinline)) void wake_due(struct lwp *lwp)
         lock_release(&lib.timer_lock);
         if (!t)
             break;
+        count(&lwp->counts.timers);
         interrupt(lwp, t);
     }
 }
@@ -298,6 +302,7 @@ static __attribute__((noinline)) void idle(struct lwp *lwp)
         ns = lib.timers->rest->deadline_ns;
         until.tv_sec = (time_t)(ns / USER_NS_PER_S);
         until.tv_nsec = (long)(ns % USER_NS_PER_S);
+        count(&lwp->counts.idles);
         clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL); /* EINTR: looks again */
         wake_due(lwp);
     }
@@ -406,6 +411,8 @@ static void user_yield(void)
 
     if (USER_UNLIKELY(USER_LOAD(lib.slow.any))) {
         look_around(lwp);
+        if (lib.slow.yields)
+            count(&lwp->counts.yields);
         if (lib.slow.policy) {
             yield_by_policy(lwp, self);
             return;
@@ -449,6 +456,7 @@ static int user_sleep(uint64_t ns)
         bool early;
 
         list_lock(self->rest);
+        count(&lwp_self()->counts.waits[USER_SLEEPS]);
         state_set(self, USER_SLEEPS);
 #if USER_MN
         USER_STORE(self->waits_at, (void *)self->rest);

@@ -287,6 +287,8 @@ static __attribute__((noinline)) struct uthread *steal(struct lwp *thief, bool l
         if (victim && victim != thief)
             t = steal_from(thief, victim, look);
     }
+    if (t)
+        count(&thief->counts.steals);
     return t;
 }
 
@@ -363,6 +365,8 @@ static void user_yield(void)
 
     if (USER_UNLIKELY(USER_LOAD(lib.slow.any))) {
         look_around(lwp);
+        if (USER_LOAD(lib.slow.yields))
+            count(&lwp->counts.yields);
         if (lib.slow.policy) {
             next = yield_shared(lwp, self);
             if (next && next != self)

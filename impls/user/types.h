@@ -64,6 +64,8 @@ enum user_state {
     USER_STATES
 };
 
+#include "count.h"
+
 enum user_flag {
     USER_DETACHED = 1u << 0,
     USER_CANCELLED =
@@ -176,6 +178,7 @@ union user_slow {
         uint8_t timers;  /* somebody is in the timer heap */
         uint8_t policy;  /* it is not the common one */
         uint8_t surplus; /* M:N: more LWPs are active than wanted */
+        uint8_t yields;  /* they are counted: somebody has asked (inspect.h) */
     };
 };
 
@@ -256,6 +259,7 @@ struct lwp {
     struct uthread_rest idle_rest;
     pthread_t thread;
 #endif
+    struct user_counts counts;
 } __attribute__((aligned(128)));
 
 /* Guard and size of its stacks are equal, so that any free one will do. In M:N the free ones are

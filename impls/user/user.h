@@ -27,6 +27,7 @@
  *     signals.h  signals
  *     fork.h     fork, of the caller or of all threads
  *     info.h     names, stacks, priorities
+ *     count.h, inspect.h   what it counts; the thread table, for who looks from outside
  *     boot.h     parameters, run, the table of operations
  * and of several LWPs only:
  *     deque.h    threads that others may steal
@@ -82,6 +83,8 @@
 #include "fork.h"
 
 #include "info.h"
+
+#include "inspect.h"
 
 #include "boot.h"
 
