@@ -282,7 +282,8 @@ struct tl_thread_row {
     struct tl_thread thread;
     char name[16];
     const char *state; /* one word: "running", "ready", "mutex", "cond", "join", "sleep" ... */
-    int lwp;           /* number of the kernel thread that it runs on, from 0; -1: on none */
+    int lwp;           /* number of the kernel thread that it runs on, from 0 (1:1: its TID); -1:
+                        * on none */
     bool bound;
     const void *pc, *sp; /* where it goes on; NULL: it runs now, or that is not known */
     const void *low;     /* lowest usable byte of its stack; NULL: not known */

@@ -114,6 +114,8 @@ static const char *why_not(const char *what)
                "anew by its own consent";
     if (!strcmp(what, "concurrency"))
         return "each thread is a kernel thread: the kernel decides how many run";
+    if (!strcmp(what, "inspect.counters"))
+        return "there is no scheduler to count in: the kernel's counts are in /proc/self/task";
     if (!strcmp(what, "yield-is-fifo"))
         return "sched_yield(2) passes the PU on as the kernel's scheduler likes, by fairness";
     return NULL;
@@ -147,6 +149,7 @@ static const struct tl_impl clone_impl = {
     .signal = &clone_signal,
     .fork = &clone_fork,
     .info = &clone_info,
+    .inspect = &clone_inspect,
     .io = &clone_io,
     .why_not = why_not,
 };

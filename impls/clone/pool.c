@@ -103,6 +103,14 @@ struct thread *pool_find(struct tl_thread id)
     return life >> 32 == id.id >> 32 && (uint32_t)life != CLONE_LIFE_FREE ? t : NULL;
 }
 
+void pool_each(void (*f)(struct thread *t, void *arg), void *arg)
+{
+    uint32_t used = __atomic_load_n(&pool.used, __ATOMIC_ACQUIRE); /* with its chunk */
+
+    for (uint32_t i = 0; i < used; i++)
+        f(block_at(i), arg);
+}
+
 /* A block that was never used. Under the lock. */
 static struct thread *fresh(void)
 {
@@ -121,7 +129,8 @@ static struct thread *fresh(void)
         atomic_store_explicit(&pool.chunks[pool.used / CHUNK], chunk, memory_order_release);
     }
     t = block_at(pool.used);
-    t->index = pool.used++;
+    t->index = pool.used;
+    __atomic_store_n(&pool.used, pool.used + 1, __ATOMIC_RELEASE);
     return t;
 }
 

@@ -138,6 +138,8 @@ int pool_adopt_first(void);
 /* The block of an id that is not stale, or NULL. */
 struct thread *pool_find(struct tl_thread t);
 uint64_t pool_id(const struct thread *t);
+/* f(t, arg) for each block that was ever used. Async-signal-safe, any thread. */
+void pool_each(void (*f)(struct thread *t, void *arg), void *arg);
 
 /* A block with a stack and a TLS block, which nobody uses. 0, EAGAIN, EINVAL. */
 int pool_take(struct thread **t, const struct tl_attr *attr);
@@ -187,11 +189,12 @@ void thread_release(struct thread *t);
 extern const struct tl_signal_ops clone_signal;
 extern const struct tl_fork_ops clone_fork;
 
-/* ---- cancel.c, info.c ------------------------------------------------------------------------ */
+/* ---- cancel.c, info.c, inspect.c ------------------------------------------------------------- */
 
 extern const struct tl_cancel_ops clone_cancel;
 extern const struct tl_io_ops clone_io;
 extern const struct tl_info_ops clone_info;
+extern const struct tl_inspect_ops clone_inspect;
 int clone_sleep(uint64_t ns);
 /* sched_setscheduler(2). */
 int clone_set_sched(int tid, const struct tl_sched *sched);

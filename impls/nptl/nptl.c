@@ -296,6 +296,10 @@ static const char *nptl_why_not(const char *what)
     if (!strcmp(what, "fork.fork_all"))
         return "Linux's fork copies the calling thread only, and the C library knows the others by "
                "their kernel ids, which a copy could not keep";
+    if (!strcmp(what, "inspect.counters"))
+        return "there is no scheduler to count in: the kernel's counts are in /proc/self/task";
+    if (!strncmp(what, "inspect", 7))
+        return "the C library keeps the list of its threads to itself: ask /proc/self/task";
     if (!strncmp(what, "io", 2))
         return "a blocking call stops only its caller already: the plain read and write do";
     if (!strcmp(what, "yield-is-fifo"))

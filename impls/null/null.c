@@ -289,6 +289,9 @@ static const char *null_why_not(const char *what)
         {"info.stack", "a thread runs on the stack of its creator"},
         {"info.set_sched", "all threads are one kernel thread, one after the other"},
         {"info.get_sched", "all threads are one kernel thread, one after the other"},
+        {"inspect", "a thread has ended when create returns: there is no table of them"},
+        {"inspect.threads", "a thread has ended when create returns: there is no table of them"},
+        {"inspect.counters", "there is no scheduler to count in"},
         {"concurrency", "there is one kernel thread, which runs the function in create"},
     };
 
