@@ -7,6 +7,7 @@
 #include "../common/futex.h"
 #include "../common/futex_sync.h"
 #include "../common/generic.h"
+#include "../common/redzone.h"
 #include "../common/tls.h"
 
 #include <errno.h>
@@ -76,6 +77,8 @@ static int clone_run(const struct tl_boot *boot, void *(*entry)(void *), void *a
         err = boot->pin(boot, 0);
     if (!err)
         err = pool_init();
+    if (!err)
+        err = redzone_begin("clone", clone_redzone_owner);
     if (err)
         return err;
     /* A kernel that does not know this has one large table for all processes: nothing is lost. */
@@ -95,6 +98,7 @@ static int clone_run(const struct tl_boot *boot, void *(*entry)(void *), void *a
         if (value)
             *value = first->value;
     }
+    redzone_end();
     pool_fini();
     return err;
 }

@@ -1,6 +1,6 @@
 /*
- * inspect.c - the thread table: the blocks that pool.c keeps, with what the kernel says of their
- * kernel threads: proc(5), /proc/self/task/TID/stat and syscall.
+ * inspect.c - for who looks from outside. The thread table: the blocks that pool.c keeps, with what
+ * the kernel says of their kernel threads: proc(5), /proc/self/task/TID/stat and syscall.
  *
  * The library itself does not know whether a thread runs, nor what it waits for: each wait is a
  * futex, and the kernel's.
@@ -11,6 +11,7 @@
 #include "../common/sys.h"
 
 #include <fcntl.h>
+#include <linux/prctl.h>
 #include <string.h>
 
 /* Appends a number. Decimal, because it names a file. */
@@ -163,6 +164,21 @@ static int threads(void (*row)(const struct tl_thread_row *r, void *arg), void *
 {
     pool_each(tell, &(struct relay){row, arg});
     return 0;
+}
+
+bool clone_redzone_owner(const void *address, struct redzone_owner *o)
+{
+    const struct thread *t = thread_self();
+    const char *at = address, *low = t->stack.low;
+
+    if (!low || at >= low || at < low - t->stack.guard)
+        return false;
+    o->id = pool_id(t);
+    SYS_CALL(SYS_prctl, PR_GET_NAME, o->name, 0, 0, 0, 0);
+    o->low = low;
+    o->size = (size_t)((const char *)t->stack.high - low);
+    o->guard = t->stack.guard;
+    return true;
 }
 
 const struct tl_inspect_ops clone_inspect = {.threads = threads};

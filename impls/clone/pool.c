@@ -31,7 +31,7 @@ static struct {
     uint32_t used; /* blocks ever given; < CHUNK * CHUNKS_MAX */
     /* Release when a chunk is added pairs with acquire in pool_find. */
     struct thread *_Atomic chunks[CHUNKS_MAX];
-    size_t page;
+    size_t page, altstack; /* bytes */
 } pool;
 
 void pool_lock(void)
@@ -154,11 +154,15 @@ static int furnish(struct thread *t, const struct tl_attr *attr)
 
     if (attr->stack)
         t->stack = (struct stack){.low = attr->stack, .high = stack_end(attr)};
+    else if (form_of(attr).size > SIZE_MAX - pool.altstack)
+        err = EINVAL;
     else
-        err = stack_map(&t->stack, form_of(attr).size, form_of(attr).guard);
+        err = stack_map(&t->stack, form_of(attr).size + pool.altstack, form_of(attr).guard);
     t->form = form_of(attr);
     if (err)
         return err == ENOMEM ? EAGAIN : err;
+    if (!attr->stack)
+        t->stack.high = (char *)t->stack.high - pool.altstack;
     t->tp = tls_new();
     if (!t->tp) {
         drop_stack(t);
@@ -267,6 +271,12 @@ struct thread *pool_take_parked(int slot, const struct tl_attr *attr)
     return t;
 }
 
+void pool_use_altstack(const struct thread *t)
+{
+    if (t->stack.base)
+        redzone_use(t->stack.high, pool.altstack);
+}
+
 /* Ids of t are stale from here on. */
 static void retire(struct thread *t)
 {
@@ -347,6 +357,7 @@ int pool_init(void)
 {
     memset(&pool, 0, sizeof(pool));
     pool.page = (size_t)sysconf(_SC_PAGESIZE);
+    pool.altstack = redzone_stack_size();
     pool.row_last = &pool.row_first;
     futex_mutex.init(&pool.lock, TL_MUTEX_BLOCK);
     pool.parked = calloc(clone_state.boot->nslots, sizeof(*pool.parked));

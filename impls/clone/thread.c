@@ -134,6 +134,7 @@ static void thread_main(void *arg)
     struct thread *t = arg;
 
     thread_adopt(t);
+    pool_use_altstack(t);
     if (pass_gate(t)) {
         run_entry(t);
         refuse_signals(t);
@@ -192,16 +193,16 @@ static bool announce(struct thread *t)
 
 static void thread_main_parking(void *arg)
 {
-    static const stack_t no_stack = {.ss_flags = SS_DISABLE};
     struct thread *t = arg;
 
     thread_adopt(t);
+    pool_use_altstack(t);
     while (pass_gate(t)) {
         run_entry(t);
         set_mask(~(uint64_t)0);
         refuse_signals(t);
         futex_owned_thread_end();
-        SYS_CALL(SYS_sigaltstack, &no_stack, NULL, 0, 0, 0, 0);
+        pool_use_altstack(t); /* whatever the thread has used */
         if (!announce(t) || !park(t))
             break;
         tls_renew();

@@ -12,6 +12,7 @@
 #include "../common/cancel_sys.h"
 #include "../common/futex_sync.h"
 #include "../common/personal.h"
+#include "../common/redzone.h"
 #include "../common/stack.h"
 
 #include <stdatomic.h>
@@ -138,6 +139,9 @@ int pool_adopt_first(void);
 /* The block of an id that is not stale, or NULL. */
 struct thread *pool_find(struct tl_thread t);
 uint64_t pool_id(const struct thread *t);
+/* The caller, who is t, has an alternate stack from now on: above its stack, in one mapping. Not on
+ * memory of the user's. */
+void pool_use_altstack(const struct thread *t);
 /* f(t, arg) for each block that was ever used. Async-signal-safe, any thread. */
 void pool_each(void (*f)(struct thread *t, void *arg), void *arg);
 
@@ -195,6 +199,8 @@ extern const struct tl_cancel_ops clone_cancel;
 extern const struct tl_io_ops clone_io;
 extern const struct tl_info_ops clone_info;
 extern const struct tl_inspect_ops clone_inspect;
+/* For redzone_begin. */
+bool clone_redzone_owner(const void *address, struct redzone_owner *o);
 int clone_sleep(uint64_t ns);
 /* sched_setscheduler(2). */
 int clone_set_sched(int tid, const struct tl_sched *sched);

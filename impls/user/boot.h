@@ -147,15 +147,22 @@ static int user_boot(const struct tl_boot *boot)
         return err;
     pools_boot();
     err = boot->pin(boot, 0);
-    if (err)
+    if (!err)
+        err = redzone_begin(USER_NAME, redzone_owner);
+    if (err) {
         munmap(lib.table, lib.table_size * sizeof(*lib.table));
-    return err;
+        return err;
+    }
+    redzone_lwp_begin(lwp_self());
+    return 0;
 }
 
 /* Only the first thread is left, on the stack of run(). */
 static void user_end(void)
 {
+    redzone_lwp_end(lwp_self());
     lwps_shut();
+    redzone_end();
     if (lib.full_tls)
         for (size_t i = 0; i < lib.table_used; i++)
             if (lib.table[i].tp && tp_of(&lib.table[i]) != lib.tp)

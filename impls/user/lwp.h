@@ -486,6 +486,7 @@ static void *lwp_main(void *arg)
     struct lwp *lwp = arg;
 
     lwp_adopt(lwp);
+    redzone_lwp_begin(lwp);
     lib.boot->pin(lib.boot, lwp->slot_of_place); /* a failure is seen where it is asked for */
     idle_stack_here(lwp);
 #ifdef USER_TSAN
@@ -498,6 +499,7 @@ static void *lwp_main(void *arg)
     atomic_store(&lwp->started, 1);
     futex_wake(&lwp->started, INT_MAX);
     idle_loop(lwp);
+    redzone_lwp_end(lwp);
     return NULL;
 }
 

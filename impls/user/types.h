@@ -260,6 +260,7 @@ struct lwp {
     pthread_t thread;
 #endif
     struct user_counts counts;
+    void *altstack; /* see redzone.h; NULL: the kernel thread's own, or none */
 } __attribute__((aligned(128)));
 
 /* Guard and size of its stacks are equal, so that any free one will do. In M:N the free ones are

@@ -28,6 +28,7 @@
  *     fork.h     fork, of the caller or of all threads
  *     info.h     names, stacks, priorities
  *     count.h, inspect.h   what it counts; the thread table, for who looks from outside
+ *     redzone.h  who overflows a stack is named
  *     boot.h     parameters, run, the table of operations
  * and of several LWPs only:
  *     deque.h    threads that others may steal
@@ -65,6 +66,8 @@
 #include "table.h"
 
 #include "pool.h"
+
+#include "redzone.h"
 
 #include "switch.h"
 
