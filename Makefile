@@ -277,7 +277,10 @@ $(TESTS): $(B)/test/%: $(B)/harness/test/%.o $(filter-out %/harness/main.o,$(OBJ
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $< $(filter-out %/harness/main.o,$(OBJECTS)) $(ALL_LDLIBS) -lcmocka
 
 $(ENV_OBJECTS): EXTRA := -include $(B)/revision.h
-$(filter $(B)/suites/%,$(OBJECTS)): EXTRA := -DTL_SUITE
+# Large frames probe the guard below a stack.
+PROBES = $(eval PROBES := $(shell $(CC) -Werror -fstack-clash-protection -x c -c -o /dev/null /dev/null \
+	2>/dev/null && echo '-fstack-clash-protection -DTL_STACK_PROBES'))$(PROBES)
+$(filter $(B)/suites/%,$(OBJECTS)): EXTRA = -DTL_SUITE $(PROBES)
 
 $(OBJECTS) $(PLUGINS): $(B)/flags | $(B)/can-build
 $(patsubst $(B)/test/%,$(B)/harness/test/%.o,$(TESTS)): $(B)/flags | $(B)/can-link-tests

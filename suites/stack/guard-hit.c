@@ -58,6 +58,17 @@ static bool says(const char *text, const char *number)
     return false;
 }
 
+/* Whether text has a range of addresses, 0xLOW-0xHIGH, with that one in it. */
+static bool tells_range(const char *text, uintptr_t inside)
+{
+    uintmax_t low, high;
+
+    for (const char *at = text; (at = strstr(at, "0x")); at += 2)
+        if (sscanf(at, "0x%jx-0x%jx", &low, &high) == 2 && inside >= low && inside < high)
+            return true;
+    return false;
+}
+
 static enum tl_status outside_names(struct tl_ctx *ctx)
 {
     struct overflow_seen seen;
@@ -74,6 +85,13 @@ static enum tl_status outside_names(struct tl_ctx *ctx)
     TL_EXPECT(ctx, says(end.words, decimal) || says(end.words, hex),
               "thread %s (%s) overflowed its stack, the last words are: %.200s", decimal, hex,
               end.words);
+    TL_EXPECT(ctx, !seen.has_name || strstr(end.words, OVERFLOW_NAME),
+              "the thread's name is " OVERFLOW_NAME ", the last words are: %.200s", end.words);
+    TL_EXPECT(ctx, tells_range(end.words, seen.frame),
+              "the thread's stack is around %#jx, the last words are: %.200s",
+              (uintmax_t)seen.frame, end.words);
+    TL_EXPECT(ctx, end.signal == SIGSEGV || end.signal == SIGBUS,
+              "after its report the process ended by signal %d, status %d", end.signal, end.status);
     return tl_verdict(ctx);
 }
 
@@ -81,11 +99,13 @@ static const struct tl_check guard_names_thread = {
     .abi = TL_ABI,
     .name = "guard.names-thread",
     .group = "Stacks",
-    .promise = "where an overflow is reported, the report names the thread at fault by its id",
+    .promise = "where an overflow is reported, the report names the thread at fault by its id and "
+               "name, and tells the bounds of its stack; the process still ends by the fault",
     .source = "Powell et al. 1991, SunOS Multi-thread Architecture (red zone: the thread at fault "
               "is known); no standard asks for it",
     .method = "one of nine threads recurses without end in a child process, whose last words on "
-              "standard error contain that thread's id, decimal or hexadecimal",
+              "standard error contain that thread's id, decimal or hexadecimal, its name, and the "
+              "range of addresses (0x...-0x...) that its frame lies in",
     .meaning = "a report by the wrong name sends whoever reads it to the wrong thread; an "
                "implementation that ends without a word promises nothing and is unsupported",
     .flags = TL_CHECK_CONCURRENT,
@@ -161,7 +181,7 @@ static const struct tl_mutant guard_left_out = {
     .abi = TL_ABI,
     .name = "guard-left-out",
     .fault = "no stack has a guard",
-    .kills = "guard.hit guard.jump guard.size",
+    .kills = "guard.hit guard.jump guard.large-frame guard.size",
     .of = "nptl clone green",
     .apply = apply_unguarded,
 };
@@ -239,3 +259,23 @@ static const struct tl_mutant guard_names_another = {
     .apply = apply_report,
 };
 TL_MUTANT_OF(guard_names_another);
+
+#ifdef TL_INJECT
+static const struct tl_mutant guard_tells_next = {
+    .abi = TL_ABI,
+    .name = "redzone-tells-next",
+    .fault = "the report of an overflow tells the bounds of the stack above",
+    .kills = "guard.names-thread",
+    .of = "green ucontext hybrid clone",
+};
+TL_MUTANT_OF(guard_tells_next);
+
+static const struct tl_mutant guard_swallows = {
+    .abi = TL_ABI,
+    .name = "redzone-exits",
+    .fault = "after the report of an overflow the process exits, instead of ending by the fault",
+    .kills = "guard.names-thread guard.hit",
+    .of = "green ucontext hybrid clone",
+};
+TL_MUTANT_OF(guard_swallows);
+#endif

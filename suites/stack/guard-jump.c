@@ -1,5 +1,5 @@
 /*
- * guard-jump.c - guard.jump: a frame larger than the guard, in code that was compiled to probe.
+ * guard-jump.c - guard.jump, guard.large-frame: a frame larger than the guard, in code that probes.
  */
 #include "overflow.h"
 
@@ -56,4 +56,47 @@ static const struct tl_check guard_jump = {
 };
 TL_CHECK(guard_jump);
 
-/* Its mutant is guard-left-out (guard-hit.c). */
+/* ---- guard.large-frame ----------------------------------------------------------------------- */
+
+/* The compiler's own prologue. Only the far end is written. */
+static __attribute__((noinline)) void large_frame(void)
+{
+    unsigned char frame[FRAME];
+
+    memset(frame, 0x22, 1024);
+    __asm__ volatile("" : : "r"(frame) : "memory"); /* somebody reads it */
+}
+
+static enum tl_status outside_large(struct tl_ctx *ctx)
+{
+    struct overflow_seen seen;
+    struct tl_child end;
+    enum tl_status status;
+
+#ifndef TL_STACK_PROBES
+    return tl_unsupported(ctx, "this compiler has no -fstack-clash-protection");
+#endif
+    status = overflow_run(ctx, large_frame, true, &seen, &end);
+    if (status == TL_OK)
+        overflow_expect_caught(ctx, &seen, &end);
+    return tl_verdict(ctx);
+}
+
+static const struct tl_check guard_large_frame = {
+    .abi = TL_ABI,
+    .name = "guard.large-frame",
+    .group = "Stacks",
+    .promise = "a function with a frame beyond the whole stack, compiled with stack probes, faults "
+               "in the guard, and writes nothing of a neighbour's stack",
+    .source = "GCC manual, -fstack-clash-protection; Qualys 2017, The Stack Clash",
+    .method = "as guard.jump; but the 192 KiB are a local array, of which only the far end is "
+              "written, and the probes are the compiler's",
+    .meaning =
+        "shows that compiler and guard fit together; the harness and the suites are compiled "
+        "so, a program that is not jumps over any default guard",
+    .flags = TL_CHECK_CONCURRENT,
+    .outside = outside_large,
+};
+TL_CHECK(guard_large_frame);
+
+/* Their mutant is guard-left-out (guard-hit.c). */

@@ -22,6 +22,7 @@
 #define OVERFLOW_NEIGHBOURS 8
 #define OVERFLOW_FAR ((size_t)4 << 20) /* who has come that far below its frame has not faulted */
 #define OVERFLOW_PATTERN 0xc3
+#define OVERFLOW_NAME "diver"
 
 /* What the child tells, in shared memory. */
 struct overflow_seen {
@@ -31,6 +32,7 @@ struct overflow_seen {
     _Atomic int survived;
     _Atomic uintptr_t frame, address; /* the victim's, and where it faulted */
     _Atomic uint64_t id;              /* the victim's */
+    _Atomic int has_name;             /* it is called OVERFLOW_NAME */
 };
 
 static struct {
@@ -94,6 +96,10 @@ static void *overflow_victim(void *arg)
 
     if (!tl_await(overflow.ctx, &overflow.all_wait, "the neighbours"))
         return arg;
+    if (overflow.ctx->impl->info && overflow.ctx->impl->info->set_name)
+        atomic_store(&seen->has_name,
+                     TL_CALL(overflow.ctx, overflow.ctx->impl->info->set_name(
+                                               overflow.ctx->impl->self(), OVERFLOW_NAME)));
     atomic_store(&seen->id, overflow.ctx->impl->self().id);
     atomic_store(&seen->frame, (uintptr_t)__builtin_frame_address(0));
     if (overflow.handled)
