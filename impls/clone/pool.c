@@ -380,6 +380,7 @@ void pool_fini(void)
             strip(t);
         }
     }
+    __atomic_store_n(&pool.used, 0, __ATOMIC_RELEASE); /* for a handler that looks at them */
     for (size_t i = 0; i < CHUNKS_MAX && pool.chunks[i]; i++)
         munmap(pool.chunks[i], CHUNK * sizeof(struct thread));
     free(pool.parked);

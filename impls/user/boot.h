@@ -169,6 +169,7 @@ static void user_end(void)
                 tls_delete(tp_of(&lib.table[i]));
     pools_end();
     signals_end();
+    lib.table_used = 0; /* for a handler that looks at it */
     munmap(lib.table, lib.table_size * sizeof(*lib.table));
 }
 
