@@ -20,6 +20,8 @@
 
 extern char **environ;
 
+#define GRACE_NS UINT64_C(2000000000) /* to tell its threads, after the deadline */
+
 struct cell_runner {
     struct cell_page *page;
     int page_fd;
@@ -29,6 +31,9 @@ struct cell_runner {
     int interrupted; /* signal number, once it has come */
     pid_t pid;       /* of the cell that runs; 0: none */
     uint64_t started_ns, deadline_ns;
+    bool asked;      /* its deadline has passed: it was asked for its threads */
+    char words[200]; /* asked: its last words before that */
+    off_t table;     /* asked: where on stderr its answer begins */
     struct cell_outcome outcome;
     sigset_t taken;  /* signals that sigtimedwait takes */
     sigset_t before; /* the mask to give to a cell */
@@ -256,19 +261,63 @@ static int spawn(struct cell_runner *r, pid_t *pid)
     return e;
 }
 
-/* The last line that the cell's process wrote to stderr, or "". */
+/* The last line that the cell's process wrote to stderr, not counting tables of its threads, or "".
+ */
 static void last_words(struct cell_runner *r, char *line, size_t size)
 {
-    char text[2048];
+    char text[16384];
     off_t end = lseek(r->stderr_fd, 0, SEEK_END);
     off_t from = end > (off_t)sizeof text - 1 ? end - (off_t)sizeof text + 1 : 0;
     ssize_t n = end > 0 ? pread(r->stderr_fd, text, sizeof text - 1, from) : 0;
     text[n > 0 ? n : 0] = '\0';
-    char *stop = text + strlen(text);
-    while (stop > text && (stop[-1] == '\n' || stop[-1] == ' '))
-        *--stop = '\0';
-    char *start = strrchr(text, '\n');
-    snprintf(line, size, "%s", start ? start + 1 : text);
+    for (;;) {
+        char *stop = text + strlen(text);
+        while (stop > text && (stop[-1] == '\n' || stop[-1] == ' '))
+            *--stop = '\0';
+        char *start = strrchr(text, '\n');
+        const char *last = start ? start + 1 : text;
+        if (strncmp(last, CELL_TABLE_MARK, strlen(CELL_TABLE_MARK)) != 0) {
+            snprintf(line, size, "%s", last);
+            return;
+        }
+        *(start ? start : text) = '\0';
+    }
+}
+
+/* What the process has answered about its threads goes into the notes; returns its last line, the
+ * sum, or "". */
+static const char *take_table(struct cell_runner *r)
+{
+    static char text[16384];
+    char *notes = r->page->result.notes, *rest = text, *line;
+    const char *last = "";
+    size_t used = strnlen(notes, sizeof r->page->result.notes);
+    ssize_t n = pread(r->stderr_fd, text, sizeof text - 1, r->table);
+    text[n > 0 ? n : 0] = '\0';
+    while ((line = strsep(&rest, "\n"))) {
+        size_t room = sizeof r->page->result.notes - used;
+        if (strncmp(line, CELL_TABLE_MARK, strlen(CELL_TABLE_MARK)) != 0)
+            continue;
+        last = line + strlen(CELL_TABLE_MARK);
+        int wrote = snprintf(notes + used, room, "%s\n", last);
+        if (wrote < 0 || (size_t)wrote >= room)
+            notes[used] = '\0';
+        else
+            used += (size_t)wrote;
+    }
+    return last;
+}
+
+/* At the deadline: the threads are asked for, and then the process ends by itself; if it cannot, it
+ * is killed when the grace is over. */
+static void ask(struct cell_runner *r)
+{
+    union sigval last = {.sival_int = CELL_LAST_QUESTION};
+    last_words(r, r->words, sizeof r->words);
+    r->table = lseek(r->stderr_fd, 0, SEEK_END);
+    r->asked = true;
+    r->deadline_ns = now_ns() + GRACE_NS;
+    sigqueue(r->pid, SIGQUIT, last);
 }
 
 static void signal_name(int number, char *name, size_t size)
@@ -294,9 +343,11 @@ static void judge_exit(struct cell_runner *r, int wait_status, bool timed_out,
              step ? result->step : "", step ? ")" : "");
 
     if (timed_out) {
+        const char *sum = take_table(r);
         out->status = TL_TIMEOUT;
-        snprintf(out->reason, sizeof out->reason, "still in %s after %.1f s%s%s", where,
-                 (double)r->page->order.deadline_ns / 1e9, colon, words);
+        snprintf(out->reason, sizeof out->reason, "still in %s after %.1f s%s%s%s%s", where,
+                 (double)r->page->order.deadline_ns / 1e9, *r->words ? ": " : "", r->words,
+                 *sum ? "; " : "", sum);
     } else if (WIFSIGNALED(wait_status)) {
         out->status = TL_CRASHED;
         signal_name(WTERMSIG(wait_status), out->signal, sizeof out->signal);
@@ -320,6 +371,7 @@ int cell_start(struct cell_runner *r)
     if (cell_interrupted(r))
         return EINTR;
     memset(&r->outcome, 0, sizeof r->outcome);
+    r->asked = false;
     memset(&r->page->result, 0, sizeof r->page->result);
     r->page->order.driver = getpid();
     if (ftruncate(r->stderr_fd, 0) || lseek(r->stderr_fd, 0, SEEK_SET) < 0)
@@ -340,11 +392,13 @@ int cell_start(struct cell_runner *r)
 bool cell_done(struct cell_runner *r, struct cell_outcome *out)
 {
     int wait_status;
-    bool timed_out = false;
     if (waitpid(r->pid, &wait_status, WNOHANG) == 0) {
         if (now_ns() < r->deadline_ns && !r->interrupted)
             return false;
-        timed_out = true;
+        if (!r->asked && !r->interrupted) {
+            ask(r);
+            return false;
+        }
         kill(-r->pid, SIGKILL);
         kill(r->pid, SIGKILL);
         waitpid(r->pid, &wait_status, 0);
@@ -356,7 +410,7 @@ bool cell_done(struct cell_runner *r, struct cell_outcome *out)
     r->pid = 0;
     r->outcome.wall_ns = now_ns() - r->started_ns;
     if (!r->interrupted)
-        judge_exit(r, wait_status, timed_out, &r->outcome);
+        judge_exit(r, wait_status, r->asked, &r->outcome);
     *out = r->outcome;
     return true;
 }

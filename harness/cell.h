@@ -170,6 +170,12 @@ int cell_interrupted(struct cell_runner *runner);
 const char *cell_stage_name(enum cell_stage stage);
 const char *cell_status_name(enum tl_status status);
 
+/* SIGQUIT asks a cell's process for its threads (threads.h). What it prints begins so in each line,
+ * which is shorter than 81 columns. */
+#define CELL_TABLE_MARK "| "
+/* By sigqueue(3) from the driver: and then end. */
+#define CELL_LAST_QUESTION 1
+
 /* The child's main (run.c): maps the page behind fd, runs the cell, returns the exit status. */
 int run_cell(int fd);
 

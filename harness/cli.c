@@ -169,9 +169,9 @@ static void verb(struct request *r, const char *word)
     static const struct {
         const char *name;
         enum cli_verb verb;
-    } verbs[] = {{"list", CLI_LIST_THINGS}, {"run", CLI_RUN},     {"check", CLI_CHECK},
-                 {"mutants", CLI_MUTANTS},  {"serve", CLI_SERVE}, {"env", CLI_ENV},
-                 {"doctor", CLI_DOCTOR}};
+    } verbs[] = {{"list", CLI_LIST_THINGS}, {"run", CLI_RUN},        {"check", CLI_CHECK},
+                 {"mutants", CLI_MUTANTS},  {"serve", CLI_SERVE},    {"env", CLI_ENV},
+                 {"doctor", CLI_DOCTOR},    {"threads", CLI_THREADS}};
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
         if (strcmp(verbs[i].name, word) == 0) {
             r->verb = verbs[i].verb;
@@ -179,7 +179,8 @@ static void verb(struct request *r, const char *word)
         }
     if (strcmp(word, "compare") == 0)
         cli_die("the verb compare comes first: threadlab compare [OPTION...] BASE [HEAD]");
-    cli_die("no verb '%s'; verbs are list, run, compare, serve, check, mutants, env and doctor "
+    cli_die("no verb '%s'; verbs are list, run, compare, serve, check, mutants, threads, env and "
+            "doctor "
             "(see threadlab --help)",
             word);
 }
@@ -331,12 +332,14 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
             r->what = arg;
         else if (r->verb == CLI_CHECK || r->verb == CLI_MUTANTS)
             append(&r->checks, "check", arg);
+        else if (r->verb == CLI_THREADS)
+            append(&r->pids, "threads", arg);
         else
             cli_die("unexpected argument '%s' (see threadlab --help)", arg);
         return 0;
     case ARGP_KEY_NO_ARGS:
-        cli_die("a verb is missing: list, run, compare, serve, check, mutants, env or doctor (see "
-                "threadlab --help)");
+        cli_die("a verb is missing: list, run, compare, serve, check, mutants, threads, env or "
+                "doctor (see threadlab --help)");
     case ARGP_KEY_END:
         check_belonging(p);
         if (r->topology && r->verb == CLI_RUN && !r->dry_run)
@@ -361,6 +364,7 @@ void cli_parse(int argc, char **argv, struct request *request)
         "  serve                measures cells on request, for compare\n"
         "  check [PROPERTY...]  which promises are kept: TAP on standard output\n"
         "  mutants [MUTANT...]  can the checks fail? the kill matrix\n"
+        "  threads [PID...]     what the threads of the cells do that run now\n"
         "  env                  what a number depends on here\n"
         "  doctor               what spoils numbers here, what it costs them, what mends it\n"
         "\n"

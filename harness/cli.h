@@ -22,6 +22,7 @@ enum cli_verb {
     CLI_SERVE,
     CLI_ENV,
     CLI_DOCTOR,
+    CLI_THREADS,
     CLI_CELL_PROCESS
 };
 enum cli_preset { PRESET_QUICK, PRESET_STANDARD, PRESET_FULL };
@@ -42,6 +43,7 @@ struct request {
     bool json;
     struct cli_list impls, benches; /* globs; empty: all */
     struct cli_list checks;         /* globs of properties (mutants: of mutants); empty: all */
+    struct cli_list pids;           /* CLI_THREADS; empty: all cells that run */
     struct cli_list places;         /* policies; empty: each benchmark's own */
     struct cli_list events;         /* empty: the defaults */
     struct cli_list plugins;

@@ -25,6 +25,8 @@ int main(int argc, char **argv)
         return verb_env(&request);
     case CLI_DOCTOR:
         return verb_doctor(&request);
+    case CLI_THREADS:
+        return verb_threads(&request);
     case CLI_CHECK:
         return request.torture_ns ? verb_torture(&request) : verb_check(&request);
     case CLI_MUTANTS:

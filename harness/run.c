@@ -13,6 +13,7 @@
 #include "check_run.h"
 #include "clock.h"
 #include "registry.h"
+#include "threads.h"
 
 #include <errno.h>
 #include <linux/mempolicy.h>
@@ -538,6 +539,7 @@ int run_cell(int fd)
     for (size_t i = 0; i < sizeof result->pinned / sizeof *result->pinned; i++)
         atomic_store(&result->pinned[i], -1);
 
+    threads_answer(ctx.impl, order, result);
     if (order->mode == CELL_COUNT && open_counters() != 0)
         result->status = tl_failed(&ctx, "no memory for the counters");
     else

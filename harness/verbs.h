@@ -13,5 +13,6 @@ int verb_torture(struct request *request); /* check --torture */
 int verb_mutants(struct request *request);
 int verb_env(const struct request *request);
 int verb_doctor(const struct request *request);
+int verb_threads(const struct request *request);
 
 #endif

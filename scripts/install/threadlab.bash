@@ -32,7 +32,7 @@ _threadlab()
     fi
     for word in "${words[@]}"; do
         case $word in
-        list | run | compare | serve | check | mutants | env | doctor)
+        list | run | compare | serve | check | mutants | threads | env | doctor)
             verb=$word
             break
             ;;
@@ -86,8 +86,8 @@ _threadlab()
             esac
             mapfile -t COMPREPLY < <(compgen -W "$word" -- "$current")
         elif [[ -z $verb ]]; then
-            mapfile -t COMPREPLY < <(compgen -W 'list run compare serve check mutants env doctor' \
-                -- "$current")
+            mapfile -t COMPREPLY < <(compgen -W 'list run compare serve check mutants threads env
+                doctor' -- "$current")
         elif [[ $verb == list ]]; then
             mapfile -t COMPREPLY < <(compgen -W 'impls benches checks mutants places events
                 topology' -- "$current")

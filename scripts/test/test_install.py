@@ -13,7 +13,7 @@ MAN = ROOT / "scripts/install/threadlab.1"
 COMPLETION = ROOT / "scripts/install/threadlab.bash"
 CLI = (ROOT / "harness/cli.c").read_text()
 OPTIONS = re.findall(r'^    \{"([a-z-]+)", OPT_', CLI, re.M)
-VERBS = ["list", "run", "compare", "serve", "check", "mutants", "env", "doctor"]
+VERBS = ["list", "run", "compare", "serve", "check", "mutants", "threads", "env", "doctor"]
 COMPARE = re.findall(r"^  (--[a-z-]+)", subprocess.run(
     [sys.executable, ROOT / "scripts/compare", "--help"], text=True, check=True,
     stdout=subprocess.PIPE).stdout.partition("BASE and HEAD are")[0], re.M)
