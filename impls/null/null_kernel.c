@@ -7,6 +7,7 @@
 
 #include "../common/atfork.h"
 
+#include <limits.h>
 #include <poll.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -134,16 +135,25 @@ static int io_read(int fd, void *buffer, size_t size, size_t *done)
     return posix_answer(n < 0, saved);
 }
 
+/* A pipe that is ready takes PIPE_BUF bytes without waiting, and perhaps not more. */
 static int io_write(int fd, const void *buffer, size_t size, size_t *done)
 {
-    int saved = errno, err = ready(fd, POLLOUT);
+    int saved = errno, err;
     ssize_t n;
 
-    if (err)
-        return err;
-    n = write(fd, buffer, size);
-    *done = n < 0 ? 0 : (size_t)n;
-    return posix_answer(n < 0, saved);
+    *done = 0;
+    do {
+        size_t left = size - *done;
+
+        err = ready(fd, POLLOUT);
+        if (err)
+            return err;
+        n = write(fd, (const char *)buffer + *done, left < PIPE_BUF ? left : PIPE_BUF);
+        err = posix_answer(n < 0, saved);
+        if (n > 0)
+            *done += (size_t)n;
+    } while (n > 0 && *done < size);
+    return *done ? 0 : err;
 }
 
 const struct tl_io_ops null_io = {
