@@ -163,6 +163,7 @@ static void user_end(void)
     redzone_lwp_end(lwp_self());
     lwps_shut();
     redzone_end();
+    poller_close();
     if (lib.full_tls)
         for (size_t i = 0; i < lib.table_used; i++)
             if (lib.table[i].tp && tp_of(&lib.table[i]) != lib.tp)
@@ -294,18 +295,6 @@ static unsigned user_lwps(void)
     return (unsigned)atomic_load(&lib.existing);
 }
 
-static int user_blocking(void (*f)(void *), void *arg)
-{
-    outside_begin(lwp_self());
-    f(arg);
-    outside_end(lwp_self());
-    return 0;
-}
-
-static const struct tl_io_ops user_io_ops = {
-    .blocking = user_blocking,
-};
-
 static const struct tl_concurrency_ops user_concurrency_ops = {
     .set = user_set_concurrency,
     .get = user_get_concurrency,
@@ -322,14 +311,14 @@ static const char *user_why_not(const char *what)
         const char *what, *why;
     } reasons[] = {
 #if USER_MN
-        {"io.read", "a blocking read stops the kernel thread that it is made on"},
         {"blocks-alone", "a blocking call takes its kernel thread with it, of which there are few"},
         {"preemptive", "a thread that never yields keeps its kernel thread"},
         {"one-to-one", "several threads share a kernel thread"},
         {"yield-is-fifo", "each kernel thread has queues of its own, and takes from the others'"},
         {"fork.fork_all", "the other kernel threads would have to be made anew in the child"},
 #else
-        {"io", "a blocking read stops every thread: the kernel sees one"},
+        {"io.blocking", "there is one kernel thread, which the call would stop: nobody is there to "
+                        "take its place"},
         {"blocks-alone", "a blocking call stops every thread: the kernel sees one"},
         {"parallel", "all threads share one kernel thread, which runs on one PU at a time"},
         {"preemptive", "a thread that never yields keeps the only kernel thread"},
@@ -367,11 +356,9 @@ static const char *user_why_not(const char *what)
 #if USER_MN
 #define USER_TRAITS (TL_CONCURRENT | TL_PARALLEL)
 #define USER_CONCURRENCY &user_concurrency_ops
-#define USER_IO &user_io_ops
 #else
 #define USER_TRAITS (TL_CONCURRENT | TL_YIELD_IS_FIFO)
 #define USER_CONCURRENCY NULL
-#define USER_IO NULL
 #endif
 
 #define USER_IMPL(symbol)                  \
@@ -403,7 +390,7 @@ static const char *user_why_not(const char *what)
         .fork = &user_fork_ops,            \
         .info = &user_info_ops,            \
         .inspect = &user_inspect_ops,      \
-        .io = USER_IO,                     \
+        .io = &user_io_ops,                \
         .concurrency = USER_CONCURRENCY,   \
         .why_not = user_why_not,           \
     };                                     \

@@ -115,7 +115,7 @@ static void drop(struct lwp *lwp, struct uthread *t)
 
     if (t->rest &&
         (state == USER_WAITS_MUTEX || state == USER_WAITS_AGAIN || state == USER_WAITS_COND ||
-         state == USER_WAITS_SEM || state == USER_WAITS_SEM_TIMED))
+         state == USER_WAITS_SEM || state == USER_WAITS_SEM_TIMED || state == USER_WAITS_IO))
         drop_from_list(t);
     if (t->rest)
         signals_drop(t);
@@ -215,6 +215,7 @@ static int fork_some(pid_t *pid, bool all)
         library_unlock();
         if (!all)
             drop_others(lwp, lwp->current);
+        poller_fork(all);
         renumber(lwp);
         atfork_child();
     }

@@ -23,8 +23,9 @@
  * another if there is more. What P pushed is in the queue of an LWP that runs, at the least: it is
  * late in this last case at worst, not lost.
  *
- * One sleeping LWP is the lookout: it sleeps until the earliest deadline, and while others run it
- * looks now and then whether a thread is stuck in the slot of one of them, less and less often.
+ * One sleeping LWP is the lookout: it sleeps until the earliest deadline, in the poller where a
+ * thread waits for a descriptor, and while others run it looks now and then whether a thread is
+ * stuck in the slot of one of them, less and less often.
  *
  * An LWP whose thread makes a call that may block says so (outside_begin). If there is work, or it
  * was the last active one, another is made active: a spare one, or a new one. When it is back there
@@ -101,6 +102,10 @@ static bool lwp_is_gone(const struct lwp *lwp)
     return atomic_load(&((struct lwp *)lwp)->phase) == LWP_GONE;
 }
 
+static void poller_kick(void); /* poller.h */
+static void poller_interrupted(struct lwp *lwp);
+static void poller_doze(struct lwp *lwp, uint64_t until_ns);
+
 /* ---- waking ---------------------------------------------------------------------------------- */
 
 static inline uint64_t lwp_bit(const struct lwp *lwp)
@@ -116,7 +121,10 @@ static bool lwp_claim(struct lwp *lwp, uint32_t phase)
     atomic_fetch_and(&lib.sleepers, ~lwp_bit(lwp));
     TL_POINT("user.wake.before-token");
     atomic_store(&lwp->token, 1);
-    futex_wake(&lwp->token, 1);
+    if (USER_UNLIKELY(atomic_load(&lwp->polls))) /* pairs with poller_doze */
+        poller_kick();
+    else
+        futex_wake(&lwp->token, 1);
     return true;
 }
 
@@ -192,6 +200,22 @@ static void lookout_hurry(uint64_t ns)
         lwp_claim(lib.lwp[lookout - 1], LWP_SLEEPS);
 }
 
+/* Somebody waits for a descriptor, and has said so in slow.io: the lookout is to sleep in the
+ * poller. */
+static void lookout_poll(void)
+{
+    uint32_t lookout;
+
+    if (!lib.multi)
+        return;
+    light();
+    lookout = atomic_load(&lib.lookout);
+    if (!lookout)
+        wake_one();
+    else if (!atomic_load(&lib.lwp[lookout - 1]->polls))
+        lwp_claim(lib.lwp[lookout - 1], LWP_SLEEPS);
+}
+
 /* ---- sleeping -------------------------------------------------------------------------------- */
 
 static bool others_run(void)
@@ -208,15 +232,21 @@ static void token_wait(struct lwp *lwp, uint64_t until_ns)
         long err = SYS_CALL(SYS_futex, &lwp->token, FUTEX_WAIT_BITSET_PRIVATE, 0,
                             until_ns == USER_NS_NEVER ? NULL : &until, 0, FUTEX_BITSET_MATCH_ANY);
 
+        if (err == -EINTR && USER_LOAD(lib.slow.io))
+            poller_interrupted(lwp);
         if (err == -ETIMEDOUT || err == -EINTR)
             break;
     }
 }
 
-/* Until it is claimed, or the time has come. True: it was claimed. */
-static bool lwp_doze(struct lwp *lwp, uint32_t phase, uint64_t until_ns)
+/* Until it is claimed, or the time has come; poll: or something happens that a thread waits for.
+ * True: it was claimed. */
+static bool lwp_doze(struct lwp *lwp, uint32_t phase, uint64_t until_ns, bool poll)
 {
-    token_wait(lwp, until_ns);
+    if (poll)
+        poller_doze(lwp, until_ns);
+    else
+        token_wait(lwp, until_ns);
     if (atomic_compare_exchange_strong(&lwp->phase, &phase, LWP_RUNS)) {
         atomic_fetch_and(&lib.sleepers, ~lwp_bit(lwp));
         return false;
@@ -275,7 +305,7 @@ static void lwp_sleep(struct lwp *lwp)
     }
     TL_POINT("user.sleep.before-futex");
     count(&lwp->counts.idles);
-    if (lwp_doze(lwp, LWP_SLEEPS, until) || !lookout)
+    if (lwp_doze(lwp, LWP_SLEEPS, until, lookout && USER_LOAD(lib.slow.io)) || !lookout)
         lwp->watch = 0;
     else {
         lwp->watch += lwp->watch < USER_WATCH_DOUBLES;
@@ -361,7 +391,7 @@ static bool lwp_retire(struct lwp *lwp)
     lock_release(&lib.lwp_lock);
     hand_over_all(lwp);
     claimed = USER_LOAD(lib.stopping) ||
-              lwp_doze(lwp, LWP_SPARE, clock_now_ns(CLOCK_MONOTONIC) + USER_SPARE_NS);
+              lwp_doze(lwp, LWP_SPARE, clock_now_ns(CLOCK_MONOTONIC) + USER_SPARE_NS, false);
     if (USER_LOAD(lib.stopping))
         return false;
     if (claimed)

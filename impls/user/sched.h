@@ -20,8 +20,9 @@
  * common wait for a semaphore is spared even that question: arrive() waits again in its place.
  *
  * M:1: Who finds nobody ready idles on its own stack: the kernel thread sleeps until the earliest
- * deadline. If nobody waits for a time either, no thread can ever run again (nothing outside this
- * kernel thread makes one ready: post is not for signal handlers): that is said, and aborts.
+ * deadline, in the poller where somebody waits for a descriptor. If nobody waits for a time or a
+ * descriptor either, no thread can ever run again (nothing else outside this kernel thread makes
+ * one ready: post is not for signal handlers): that is said, and aborts.
  */
 #ifndef TL_USER_SCHED_H
 #define TL_USER_SCHED_H
@@ -32,6 +33,9 @@
 /* While somebody waits for a time the clock is read once in so many switches: a read is 25-60 ns, a
  * switch 3 to 5. A sleeper is late by up to so many turns of other threads. */
 #define USER_CLOCK_EVERY 8
+
+/* While somebody waits for a descriptor the poller is asked once in so many: 200 to 400 ns. */
+#define USER_POLL_EVERY 64
 
 /* ---- run queue ------------------------------------------------------------------------------- */
 
@@ -188,6 +192,7 @@ static enum user_state take_off(struct uthread *t)
     case USER_WAITS_MUTEX:
     case USER_WAITS_COND:
     case USER_WAITS_SEM_TIMED:
+    case USER_WAITS_IO:
         queue_remove(t->rest->waits.list, t);
         break;
     case USER_WAITS_JOIN:
@@ -255,11 +260,16 @@ static __attribute__((noinline)) void wake_due(struct lwp *lwp)
     }
 }
 
+static void poller_look(struct lwp *lwp); /* poller.h */
+static void poller_sleep(struct lwp *lwp, uint64_t deadline_ns);
+
 /* Whatever keeps giving up the PU from its fast path. */
 static inline void look_around(struct lwp *lwp)
 {
     if (USER_LOAD(lib.slow.timers) && ++lwp->tick >= USER_CLOCK_EVERY)
         wake_due(lwp);
+    if (USER_LOAD(lib.slow.io) && ++lwp->io_tick >= USER_POLL_EVERY)
+        poller_look(lwp);
 }
 
 /* ---- idling ---------------------------------------------------------------------------------- */
@@ -297,9 +307,14 @@ static __attribute__((noinline)) void idle(struct lwp *lwp)
         struct timespec until;
         uint64_t ns;
 
-        if (!lib.timers)
+        if (!lib.timers && !lib.slow.io)
             deadlock(lwp);
-        ns = lib.timers->rest->deadline_ns;
+        ns = lib.timers ? lib.timers->rest->deadline_ns : USER_NS_NEVER;
+        if (lib.slow.io) {
+            poller_sleep(lwp, ns);
+            wake_due(lwp);
+            continue;
+        }
         until.tv_sec = (time_t)(ns / USER_NS_PER_S);
         until.tv_nsec = (long)(ns % USER_NS_PER_S);
         count(&lwp->counts.idles);

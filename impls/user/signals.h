@@ -100,23 +100,40 @@ static struct user_signal *signal_first(struct uthread *self)
     return s;
 }
 
+/* What its handler, if it has one and runs now, does to a call that waits. */
+static uint8_t signal_interrupts(int sig)
+{
+    struct sigaction action;
+    sigset_t masked;
+
+    if (sigprocmask(SIG_BLOCK, NULL, &masked) || sigismember(&masked, sig))
+        return 0;
+    if (sigaction(sig, NULL, &action) || action.sa_handler == SIG_DFL ||
+        action.sa_handler == SIG_IGN)
+        return 0;
+    return action.sa_flags & SA_RESTART ? USER_HANDLED : USER_HANDLED | USER_NO_RESTART;
+}
+
 static void signals_raise(struct uthread *self)
 {
     struct user_signal *s;
+    uint8_t handled = 0;
 
     while ((s = signal_first(self))) {
         siginfo_t info = s->info;
 
+        handled |= signal_interrupts(info.si_signo);
         if (signal_raise(&info)) {
             /* Masked, and the kernel's queue is full: kept for the next time. */
             thread_lock(self);
             s->next = self->rest->signals;
             USER_STORE(self->rest->signals, s);
             thread_unlock(self);
-            return;
+            break;
         }
         signal_free(s);
     }
+    self->rest->handled |= handled; /* at last: a handler may have waited, too */
 }
 
 /* On the thread's own stack, before it goes on. A handler may do what it likes: end the thread, or

@@ -58,6 +58,7 @@ enum user_state {
     USER_WAITS_SEM,       /* does not ask whether it was interrupted: see arrive() */
     USER_WAITS_SEM_TIMED, /* asks */
     USER_WAITS_JOIN,
+    USER_WAITS_IO,  /* for a descriptor: poller.h */
     USER_WAITS_ALL, /* the first thread, after its entry returned */
     USER_SLEEPS,    /* in the timer heap only */
     USER_ENDED,     /* not joined yet; has neither stack nor rest */
@@ -146,6 +147,9 @@ struct uthread_rest {
     uint64_t deadline_ns; /* CLOCK_MONOTONIC */
     struct uthread *child, *sibling, *previous;
     bool timed;
+    uint8_t handled; /* by signal handlers while it waited in WAITS_IO: poller.h */
+    int io_fd;       /* WAITS_IO: for this, for one of */
+    uint32_t io_events;
     struct stack alone; /* base NULL: the caller's memory */
 #if USER_UCONTEXT
     ucontext_t uc;
@@ -173,12 +177,13 @@ enum user_policy { USER_FIFO, USER_LIFO, USER_PRIORITY, USER_STEAL };
 /* Why giving up the PU takes the slow path: bytes of one word, so that the fast path looks at all
  * of them at once. */
 union user_slow {
-    uint32_t any;
+    uint64_t any;
     struct {
         uint8_t timers;  /* somebody is in the timer heap */
         uint8_t policy;  /* it is not the common one */
         uint8_t surplus; /* M:N: more LWPs are active than wanted */
         uint8_t yields;  /* they are counted: somebody has asked (inspect.h) */
+        uint8_t io;      /* somebody waits for a descriptor */
     };
 };
 
@@ -219,7 +224,8 @@ struct slot_cache {
 struct lwp {
     struct uthread *current;
     int *err;
-    unsigned tick; /* switches since the clock was last looked at */
+    unsigned tick;    /* switches since the clock was last looked at */
+    unsigned io_tick; /* since the poller was */
     int no_err;
     int tid;
 #if !USER_MN
@@ -250,6 +256,7 @@ struct lwp {
     uint8_t outside;        /* its thread is in a call that may block */
     uint8_t joinable;       /* `thread` is to be joined; guarded by lwp_lock */
     bool was_lookout;       /* until it runs a thread */
+    _Atomic uint32_t polls; /* it sleeps in the poller: poller_kick() wakes it */
     unsigned watch;         /* as a lookout: how often in a row there was nothing */
     struct uthread *bound;  /* runs this thread only; NULL: unbound ones */
     bool ended;             /* the bound thread has */

@@ -21,9 +21,11 @@
  *     switch.h   from one thread to the next: the one place that switches, and what goes with it
  *     timer.h    who waits for a time
  *     sched.h    run queue, wait lists, parking, interrupting, idling
+ *     poller.h   who waits for a descriptor
  *     mutex.h    mutexes of all kinds
  *     life.h     create, exit, join, detach, cancel
  *     sync.h     condition variable, semaphore
+ *     io.h       jackets: calls that would block the kernel thread block the caller
  *     signals.h  signals
  *     fork.h     fork, of the caller or of all threads
  *     info.h     names, stacks, priorities
@@ -75,11 +77,15 @@
 
 #include "sched.h"
 
+#include "poller.h"
+
 #include "mutex.h"
 
 #include "life.h"
 
 #include "sync.h"
+
+#include "io.h"
 
 #include "signals.h"
 
