@@ -116,6 +116,8 @@ static const char *why_not(const char *what)
         return "Linux copies the calling kernel thread only: each of the others would have to be "
                "made "
                "anew by its own consent";
+    if (!strcmp(what, "io.blocking"))
+        return "each thread is a kernel thread, which may call what it likes";
     if (!strcmp(what, "concurrency"))
         return "each thread is a kernel thread: the kernel decides how many run";
     if (!strcmp(what, "inspect.counters"))
