@@ -87,7 +87,7 @@ RUN(run_waitpid, WAITPID, WAITPID_GROUP)
     TL_CHECK(symbol)
 CHECK(alone_read, "read", "the bytes that came",
       "POSIX.1-2017 XSH read (\"shall block the calling thread\")", run_read);
-CHECK(alone_write, "write", "that all of a megabyte was written, which came through in order",
+CHECK(alone_write, "write", "that all of 256 KiB were written, which came through in order",
       "POSIX.1-2017 XSH write (\"a write request may cause the thread to block, but on normal "
       "completion it shall return nbyte\")",
       run_write);

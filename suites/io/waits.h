@@ -66,7 +66,7 @@ static void read_let(void)
 
 /* ---- write ----------------------------------------------------------------------------------- */
 
-#define MUCH (1 << 20) /* more than a pipe holds */
+#define MUCH (1 << 18) /* more than a pipe holds */
 
 /* The pipe is full already. write_size: set by the check before `before`. */
 static char much[MUCH];
