@@ -80,4 +80,4 @@ static void apply(struct tl_impl *impl)
     TL_MUTATE(impl, io)->read = read_again;
 }
 MUTANT(alarm_lost, "io-read-outlives-alarm", "read goes on after the handler of an alarm",
-       "io.alarm-interrupts", "green ucontext clone", apply);
+       "io.alarm-interrupts", "green ucontext hybrid clone", apply);

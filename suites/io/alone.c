@@ -236,4 +236,4 @@ MUTANT(jackets_half, "io-jackets-answer-half",
        "forgets the status",
        "io.write-blocks-alone io.accept-blocks-alone io.poll-blocks-alone "
        "io.waitpid-blocks-alone",
-       "green ucontext", apply_half);
+       "green ucontext hybrid", apply_half);

@@ -101,7 +101,7 @@ static void apply_poll(struct tl_impl *impl)
     TL_MUTATE(impl, io)->poll = poll_disabled;
 }
 MUTANT(poll_no_point, "io-poll-ignores-cancel", "a thread that waits in poll cannot be cancelled",
-       "io.cancel", "green ucontext clone", apply_poll);
+       "io.cancel", "green ucontext hybrid clone", apply_poll);
 
 /* Until the request or the child. */
 static int waitpid_then_test(pid_t pid, int *status, int options, pid_t *done)
@@ -120,4 +120,4 @@ static void apply_waitpid(struct tl_impl *impl)
 }
 MUTANT(waitpid_twice, "io-waitpid-reaps-twice",
        "waitpid asks again after it has reaped, and answers that there is no child",
-       "io.cancel io.waitpid-blocks-alone", "green ucontext clone", apply_waitpid);
+       "io.cancel io.waitpid-blocks-alone", "green ucontext hybrid clone", apply_waitpid);

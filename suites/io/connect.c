@@ -117,4 +117,4 @@ static void apply(struct tl_impl *impl)
 }
 MUTANT(unasked, "io-connect-never-asks",
        "connect does not ask how it ended: whoever is refused is told that he is connected",
-       "io.connect-tcp", "green ucontext clone", apply);
+       "io.connect-tcp", "green ucontext hybrid clone", apply);

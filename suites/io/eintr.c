@@ -164,7 +164,7 @@ static void apply_again(struct tl_impl *impl)
     TL_MUTATE(impl, io)->read = read_again;
 }
 MUTANT(read_restarts, "io-read-never-interrupted", "read goes on after any handler", "io.eintr",
-       "green ucontext clone", apply_again);
+       "green ucontext hybrid clone", apply_again);
 
 static int poll_again(struct pollfd *fds, size_t n, int timeout_ms, int *done)
 {
@@ -199,4 +199,4 @@ static void apply_poll(struct tl_impl *impl)
 }
 MUTANT(poll_restarts, "io-poll-restarts-accept-does-not",
        "poll goes on after a handler, and accept answers EINTR in spite of SA_RESTART",
-       "io.restart io.eintr", "green ucontext clone", apply_poll);
+       "io.restart io.eintr", "green ucontext hybrid clone", apply_poll);

@@ -129,7 +129,7 @@ TL_CHECK(fork_all);
 
 #ifdef TL_INJECT
 MUTANT(shared, "user-poller-shared", "the child goes on with the epoll instance of its parent",
-       "io.fork-child", "green ucontext", NULL);
+       "io.fork-child", "green ucontext hybrid", NULL);
 #endif
 
 /* Whose reads never wait again, as after a lock of the library that nobody opens in the child. */
@@ -171,6 +171,6 @@ static void apply_look(struct tl_impl *impl)
     TL_MUTATE(impl, io)->read = read_then_look;
 }
 MUTANT(no_child, "io-read-refuses-in-child", "in a forked child no thread can wait in read",
-       "io.fork-child", "green ucontext clone", apply_parent);
+       "io.fork-child", "green ucontext hybrid clone", apply_parent);
 MUTANT(no_copy, "io-read-fails-in-copy", "a read that fork_all has copied fails", "io.fork-all",
        "green ucontext", apply_look);

@@ -155,7 +155,7 @@ TL_CHECK(cancel_loses_nothing);
 #ifdef TL_INJECT
 MUTANT(forgets, "user-poller-forgets",
        "an event wakes one thread, and the descriptor is not armed again for the others",
-       "io.many-waiters io.cancel-loses-nothing", "green ucontext", NULL);
+       "io.many-waiters io.cancel-loses-nothing", "green ucontext hybrid", NULL);
 #endif
 
 static const struct tl_io_ops *sound;
@@ -183,4 +183,4 @@ static void apply_twice(struct tl_impl *impl)
     TL_MUTATE(impl, io)->read = read_twice;
 }
 MUTANT(twice, "io-read-answers-twice", "one byte is given to two readers now and then",
-       "io.many-waiters io.cancel-loses-nothing", "green ucontext clone", apply_twice);
+       "io.many-waiters io.cancel-loses-nothing", "green ucontext hybrid clone", apply_twice);

@@ -139,7 +139,7 @@ static void apply_set(struct tl_impl *impl)
 }
 MUTANT(sets_nonblock, "io-read-sets-nonblock",
        "read gives the descriptor O_NONBLOCK for as long as it waits", "io.nonblocking-kept",
-       "green ucontext clone", apply_set);
+       "green ucontext hybrid clone", apply_set);
 
 /* Gives up in time, so that the check ends. */
 static int write_waits(int fd, const void *buffer, size_t size, size_t *done)
@@ -159,5 +159,5 @@ static void apply_waits(struct tl_impl *impl)
     TL_MUTATE(impl, io)->write = write_waits;
 }
 MUTANT(write_ignores_flag, "io-write-waits-in-spite-of-nonblock",
-       "write to a full pipe with O_NONBLOCK waits", "io.nonblocking-kept", "green ucontext clone",
-       apply_waits);
+       "write to a full pipe with O_NONBLOCK waits", "io.nonblocking-kept",
+       "green ucontext hybrid clone", apply_waits);

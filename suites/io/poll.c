@@ -202,7 +202,7 @@ static void apply_same(struct tl_impl *impl)
     TL_MUTATE(impl, io)->poll = poll_same;
 }
 MUTANT(early, "io-poll-ends-early", "poll comes back up to a tick too early", "io.poll-timeout",
-       "green ucontext clone", apply_early);
+       "green ucontext hybrid clone", apply_early);
 MUTANT(same, "io-poll-one-set-per-descriptor",
        "two entries for one descriptor get the events of the first", "io.poll-events",
-       "green ucontext clone", apply_same);
+       "green ucontext hybrid clone", apply_same);

@@ -99,7 +99,7 @@ TL_CHECK(fd_reused);
 #ifdef TL_INJECT
 MUTANT(remembers, "user-poller-remembers",
        "a descriptor that was waited for once is not given to epoll a second time", "io.fd-reused",
-       "green ucontext", NULL);
+       "green ucontext hybrid", NULL);
 #endif
 
 static const struct tl_io_ops *sound;
@@ -122,4 +122,4 @@ static void apply_first(struct tl_impl *impl)
 }
 MUTANT(first_file, "io-read-remembers-file",
        "a number goes on to mean the file that it meant when it was read first", "io.fd-reused",
-       "green ucontext clone", apply_first);
+       "green ucontext hybrid clone", apply_first);
