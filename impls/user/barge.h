@@ -155,8 +155,10 @@ static void plain_requeue(struct user_mutex *m, struct uthread *t)
         held = (uintptr_t)owner & MUTEX_TAG ||
                __atomic_compare_exchange_n(&m->owner, &owner, tagged(owner), false,
                                            __ATOMIC_RELAXED, __ATOMIC_RELAXED);
-    if (held)
+    if (held) {
+        t->rest->waits.list = &m->waiters;
         queue_push(&m->waiters, t);
+    }
     list_unlock(&m->waiters);
     if (!held)
         make_ready(lwp_self(), t);

@@ -61,8 +61,6 @@ static void *lwp_tp(const struct lwp *lwp)
  * hands (free slots and stacks, half-made threads) is lost. */
 static void lwps_drop_others(struct lwp *lwp, struct uthread *self)
 {
-    for (size_t i = 0; i < lib.table_used; i++)
-        lib.table[i].lock.held = 0;
     memset(lib.lwp, 0, sizeof(lib.lwp));
     lib.lwp[0] = lwp;
     lib.lwps_used = 1;
@@ -83,7 +81,6 @@ static void lwps_drop_others(struct lwp *lwp, struct uthread *self)
     lwp->joinable = 0;
     lwp->live = 1;
     lwp->slot = NULL;
-    lwp->lock.held = 0;
     lwp->fifo = lwp->pinned = (struct queue){0};
     atomic_store(&lwp->deque.bottom, atomic_load(&lwp->deque.top));
     self->home = NULL;
@@ -92,7 +89,8 @@ static void lwps_drop_others(struct lwp *lwp, struct uthread *self)
 
 static void drop_from_list(struct uthread *t)
 {
-    queue_remove(t->rest->waits.list, t);
+    if (t->waits_at || state_of(t) == USER_WAITS_AGAIN) /* else it was taken off just before */
+        queue_remove(t->rest->waits.list, t);
     t->waits_at = NULL;
 }
 #else
@@ -132,6 +130,12 @@ static void drop_others(struct lwp *lwp, struct uthread *self)
 {
     struct run_queue *q = queue_of(lwp);
 
+#if USER_MN
+    /* Nobody is left who would let go of them. */
+    for (size_t i = 0; i < lib.table_used; i++)
+        lib.table[i].lock.held = 0;
+    lwp->lock.held = 0;
+#endif
     for (size_t i = 0; i < lib.table_used; i++) {
         struct uthread *t = &lib.table[i];
 

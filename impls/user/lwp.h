@@ -389,6 +389,10 @@ static bool lwp_retire(struct lwp *lwp)
     atomic_store(&lwp->token, 0);
     atomic_store(&lwp->phase, LWP_SPARE);
     lock_release(&lib.lwp_lock);
+    if (lwp->was_lookout) { /* another one is to be it; see idle_loop */
+        lwp->was_lookout = false;
+        wake_one();
+    }
     hand_over_all(lwp);
     claimed = USER_LOAD(lib.stopping) ||
               lwp_doze(lwp, LWP_SPARE, clock_now_ns(CLOCK_MONOTONIC) + USER_SPARE_NS, false);

@@ -166,6 +166,7 @@ static int user_cond_signal(struct tl_cond *opaque)
         return 0;
     if (c->mutex->owner) {
         state_set(t, USER_WAITS_AGAIN);
+        t->rest->waits.list = &c->mutex->waiters;
         queue_push(&c->mutex->waiters, t);
     } else {
         c->mutex->owner = t;
@@ -183,8 +184,10 @@ static int user_cond_broadcast(struct tl_cond *opaque)
     if (!c->waiters.head)
         return 0;
     user_cond_signal(opaque);
-    for (struct uthread *t = c->waiters.head; t; t = t->next)
+    for (struct uthread *t = c->waiters.head; t; t = t->next) {
         state_set(t, USER_WAITS_AGAIN);
+        t->rest->waits.list = &c->mutex->waiters;
+    }
     queue_append(&c->mutex->waiters, &c->waiters);
     return 0;
 }
