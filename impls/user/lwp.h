@@ -413,18 +413,21 @@ static bool lwp_retire(struct lwp *lwp)
     return atomic_load(&lwp->phase) == LWP_GONE;
 }
 
-/* Its bound thread has ended, and so does its kernel thread. */
+/* Its bound thread has ended, and so does its kernel thread. Once the library stops, lwps_end walks
+ * the lists: it finds this LWP where it is. */
 static void lwp_unbind(struct lwp *lwp)
 {
     struct lwp **at;
 
     lock_take(&lib.lwp_lock);
-    for (at = &lib.bound; *at != lwp; at = &(*at)->next_bound)
-        ;
-    *at = lwp->next_bound;
-    lwp->next_bound = lib.bound_free;
-    lib.bound_free = lwp;
-    lwp->ended = false;
+    if (!USER_LOAD(lib.stopping)) {
+        for (at = &lib.bound; *at != lwp; at = &(*at)->next_bound)
+            ;
+        *at = lwp->next_bound;
+        lwp->next_bound = lib.bound_free;
+        lib.bound_free = lwp;
+        lwp->ended = false;
+    }
     lock_release(&lib.lwp_lock);
 }
 
@@ -764,7 +767,9 @@ static void lwps_end(void)
 {
     struct lwp *lwp;
 
+    lock_take(&lib.lwp_lock); /* from here on lwp_unbind leaves the lists alone */
     USER_STORE(lib.stopping, true);
+    lock_release(&lib.lwp_lock);
     for (unsigned i = 1; i < lib.lwps_used; i++)
         lwp_wake(lib.lwp[i]);
     for (lwp = lib.bound; lwp; lwp = lwp->next_bound)
