@@ -633,7 +633,7 @@ static int concurrency_apply(unsigned n)
         become_multi();
     lock_take(&lib.lwp_lock);
     USER_STORE(lib.wanted, n);
-    USER_STORE(lib.spin, lib.boot->nslots >= n);
+    USER_STORE(lib.spin, lib.boot->nslots > 1 && lib.boot->nslots >= n);
     while (!err && atomic_load(&lib.active) < (int)n)
         err = lwp_add_locked();
     USER_STORE(lib.slow.surplus, atomic_load(&lib.active) > (int)n);
