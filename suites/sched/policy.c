@@ -210,7 +210,7 @@ static const struct tl_mutant fifo_is_lifo = {
     .name = "policy-fifo-is-lifo",
     .fault = "who becomes ready goes to the head of the run queue, whatever the policy",
     .kills = "policy.fifo",
-    .of = "green ucontext",
+    .of = "green ucontext hybrid",
     .apply = apply_lifo,
 };
 TL_MUTANT_OF(fifo_is_lifo);
@@ -225,7 +225,7 @@ static const struct tl_mutant lifo_is_fifo = {
     .name = "policy-lifo-is-fifo",
     .fault = "who becomes ready goes to the end of the run queue, whatever the policy",
     .kills = "policy.lifo",
-    .of = "green ucontext",
+    .of = "green ucontext hybrid",
     .apply = apply_fifo,
 };
 TL_MUTANT_OF(lifo_is_fifo);
@@ -253,7 +253,7 @@ static const struct tl_mutant forgets_priority = {
     .name = "create-forgets-priority",
     .fault = "create takes the priority of the creator, not the one in the attributes",
     .kills = "policy.priority",
-    .of = "nptl clone green",
+    .of = "nptl clone green hybrid",
     .apply = apply_create,
 };
 TL_MUTANT_OF(forgets_priority);
