@@ -74,11 +74,11 @@ static void poller_close(void)
 }
 
 #if USER_MN
-/* Edge-triggered: each kick is one event, and nobody reads it. */
+/* It stays ready until the LWP that it is for has read it: others who look see it, too. */
 static int kick_open(int epoll, int *kick)
 {
-    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data = {.fd = -1}};
-    long fd = SYS_CALL(SYS_eventfd2, 0, EFD_CLOEXEC, 0, 0, 0, 0), answer;
+    struct epoll_event event = {.events = EPOLLIN, .data = {.fd = -1}};
+    long fd = SYS_CALL(SYS_eventfd2, 0, EFD_CLOEXEC | EFD_NONBLOCK, 0, 0, 0, 0), answer;
 
     if (fd < 0)
         return (int)-fd;
@@ -183,10 +183,17 @@ static void poller_event(struct lwp *lwp, int fd, uint32_t events)
         make_ready(lwp, t);
 }
 
-/* Takes what has happened; timeout: NULL, for ever. False: a signal handler ran. */
-static bool poller_take(struct lwp *lwp, const struct timespec *timeout)
+/* What poller_take came across, beside what threads wait for. */
+enum {
+    POLLER_HANDLER = 1u << 0, /* a signal handler ran */
+    POLLER_KICKED = 1u << 1,
+};
+
+/* Takes what has happened; timeout: NULL, for ever. */
+static unsigned poller_take(struct lwp *lwp, const struct timespec *timeout)
 {
     struct epoll_event events[POLLER_EVENTS];
+    unsigned met = 0;
     long n = SYS_CALL(SYS_epoll_pwait2, poller.epoll, events, POLLER_EVENTS, timeout, NULL, 0);
 
     if (n == -ENOSYS) { /* before Linux 5.11: late by up to a millisecond */
@@ -198,7 +205,9 @@ static bool poller_take(struct lwp *lwp, const struct timespec *timeout)
     for (long i = 0; i < n; i++)
         if (events[i].data.fd >= 0)
             poller_event(lwp, events[i].data.fd, events[i].events);
-    return n != -EINTR;
+        else
+            met |= POLLER_KICKED;
+    return met | (n == -EINTR ? POLLER_HANDLER : 0);
 }
 
 /* See look_around(). */
@@ -261,6 +270,7 @@ static void poller_interrupted(struct lwp *lwp)
 static void poller_sleep(struct lwp *lwp, uint64_t deadline_ns)
 {
     struct timespec left, *timeout = NULL;
+    unsigned met;
 
     if (deadline_ns < USER_NS_NEVER) {
         uint64_t now = clock_now_ns(CLOCK_MONOTONIC),
@@ -269,8 +279,14 @@ static void poller_sleep(struct lwp *lwp, uint64_t deadline_ns)
         left = (struct timespec){(time_t)(ns / USER_NS_PER_S), (long)(ns % USER_NS_PER_S)};
         timeout = &left;
     }
-    if (!poller_take(lwp, timeout))
+    met = poller_take(lwp, timeout);
+    if (met & POLLER_HANDLER)
         poller_interrupted(lwp);
+#if USER_MN
+    /* Before another LWP can be the one that sleeps here: it is not that one's. */
+    if (met & POLLER_KICKED)
+        SYS_CALL(SYS_read, poller.kick, &(uint64_t){0}, sizeof(uint64_t), 0, 0, 0);
+#endif
 }
 
 #if USER_MN
