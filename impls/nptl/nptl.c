@@ -67,14 +67,20 @@ static int set_sched(pthread_attr_t *a, const struct tl_sched *sched)
     return err ? err : pthread_attr_setschedparam(a, &param);
 }
 
+static size_t least_stack(void)
+{
+    return (size_t)sysconf(_SC_THREAD_STACK_MIN);
+}
+
 static int set_attr(pthread_attr_t *a, const struct tl_attr *attr)
 {
     int err = 0;
 
     if (attr->stack)
         err = pthread_attr_setstack(a, attr->stack, attr->stack_size);
-    else if (attr->stack_size)
-        err = pthread_attr_setstacksize(a, attr->stack_size);
+    else if (attr->stack_size) /* the least is 16 KiB on x86-64, 128 KiB on aarch64 */
+        err = pthread_attr_setstacksize(a, attr->stack_size < least_stack() ? least_stack()
+                                                                            : attr->stack_size);
     if (!err && (attr->guard_size || attr->no_guard))
         err = pthread_attr_setguardsize(a, attr->no_guard ? 0 : attr->guard_size);
     if (!err && attr->detached)
