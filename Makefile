@@ -5,7 +5,7 @@
 #
 #   CC= CFLAGS= CPPFLAGS= LDFLAGS=   as usual; CFLAGS replaces optimisation and debug flags only
 #   CONFIG=release|debug|asan|tsan|inject   which build
-#   ARCH=x86_64|aarch64              target architecture, when CC cannot tell
+#   ARCH=x86_64|aarch64              target architecture, when it is not CC's: cross-builds in build/ARCH/
 #   PYTHON=                          default: the first that can import matplotlib
 #   V=1                              print the commands
 
@@ -39,7 +39,19 @@ SANITIZE_tsan := -fsanitize=thread -fno-omit-frame-pointer
 ifeq ($(filter $(CONFIG),release debug asan tsan inject),)
 $(error CONFIG=$(CONFIG): expected release, debug, asan, tsan or inject)
 endif
-B := build/$(CONFIG)
+# Another architecture than that of the compiler: its own folder, and Debian's cross compiler with the
+# libraries that scripts/lab fetches.
+ifneq ($(filter command line environment,$(origin ARCH)),)
+ifneq ($(ARCH),$(firstword $(subst -, ,$(shell $(CC) -dumpmachine))))
+CROSS := $(ARCH)/
+override CC := $(filter ccache,$(firstword $(CC))) $(ARCH)-linux-gnu-gcc
+SYSROOT := build/lab/sysroot
+SYSROOT_LIB := $(SYSROOT)/usr/lib/$(ARCH)-linux-gnu
+PKG_CFLAGS := -I$(SYSROOT)/usr/include -I$(SYSROOT)/usr/include/$(ARCH)-linux-gnu
+PKG_LDFLAGS := -L$(SYSROOT_LIB) -Wl,-rpath-link,$(SYSROOT_LIB)
+endif
+endif
+B := build/$(CROSS)$(CONFIG)
 THREADLAB := $(B)/threadlab
 
 # Each of these is asked at its first use, and then keeps the answer.
@@ -52,8 +64,10 @@ endif
 PKGS := hwloc jansson libmd
 # Where pkg-config is absent or broken the libraries are looked for in the usual places.
 pkg_flags = $(filter $(2),$(shell flags=$$(pkg-config $(1) $(PKGS) 2>/dev/null) && echo "$$flags"))
+ifndef CROSS
 PKG_CFLAGS = $(eval PKG_CFLAGS := $(call pkg_flags,--cflags,-I% -D%))$(PKG_CFLAGS)
 PKG_LDFLAGS = $(eval PKG_LDFLAGS := $(call pkg_flags,--libs-only-L,-L%))$(PKG_LDFLAGS)
+endif
 
 CFLAGS ?= $(CFLAGS_$(CONFIG))
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
@@ -86,13 +100,19 @@ NEWEST = ls -t results/*/*/*.jsonl 2>/dev/null | grep -Ev '^results/reference/|\
 
 # ---- targets ----------------------------------------------------------------------------------------
 
-.PHONY: all deps test unit bench quick compare report check conformance mutants torture asan tsan \
+.PHONY: all deps deps-lab test unit bench quick compare report check conformance mutants torture asan tsan \
 	debug pads lint layers plugins install uninstall clean help FORCE
 
-all: $(THREADLAB) ## Build the driver, build/release/threadlab (default)
+# What the emulated machine of scripts/lab starts with.
+LAB_INIT := $(if $(CROSS),$(B)/lab/init)
+
+all: $(THREADLAB) $(LAB_INIT) ## Build the driver, build/release/threadlab (default)
 
 deps: ## Install what is missing, with apt, dnf, pacman or zypper
 	@CC='$(CC)' PYTHON='$(if $(filter file,$(origin PYTHON)),,$(PYTHON))' scripts/deps
+
+deps-lab: ## Install what `make lab` needs besides: QEMU for arm64 and a cross compiler
+	@scripts/deps lab
 
 bench: $(THREADLAB) $(B)/can-report ## Measure and draw the report: PRESET=quick|standard|full BENCH_ARGS=...
 	@mkdir -p results
@@ -195,7 +215,7 @@ clean: ## Remove build/; results stay
 	rm -rf build
 
 help: ## Print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
 
 BINDIR = $(DESTDIR)$(PREFIX)/bin
 MANDIR = $(DESTDIR)$(PREFIX)/share/man/man1
@@ -235,7 +255,7 @@ $(B)/revision.h: FORCE
 # One line for each missing package before the first compile, never a compiler error.
 CHECK = CC='$(CC)' CPPFLAGS=$(call quoted,$(PKG_CFLAGS) $(CPPFLAGS)) \
 	LDFLAGS=$(call quoted,$(PKG_LDFLAGS) $(LDFLAGS)) scripts/deps --check
-$(B)/can-build: $(B)/flags scripts/deps
+$(B)/can-build: $(B)/flags scripts/deps $(SYSROOT)
 	@$(CHECK) build $(filter asan tsan,$(CONFIG))
 	@touch $@
 
@@ -295,6 +315,16 @@ $(B)/%.o: %.S
 	$(if $(V),,@echo '  AS $<')
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(EXTRA) -MMD -MP -c -o $@ $<
+
+$(B)/lab/init: harness/lab/init.c $(B)/flags | $(B)/can-build
+	$(if $(V),,@echo '  LD $@')
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -static -o $@ $<
+
+ifdef CROSS
+$(SYSROOT):
+	@scripts/lab fetch sysroot
+endif
 
 # As an outsider builds one: the two contract headers and nothing else.
 $(PLUGINS): $(B)/plugin/%.so: harness/test/plugin/%.c

@@ -1,0 +1,129 @@
+"""The emulated machine of the lab: QEMU's command line, one boot, what came out.
+
+Everything that could differ between two boots of the same image is pinned:
+
+  time            -icount: one instruction takes 2 ns of the guest's time, in which all timers run;
+                  sleep=off and clock=vm: the host's clock is never read, idle time is skipped
+  order of CPUs   one host thread runs them in turn, so many instructions each
+  devices         none that works by itself: no disk, no network; a serial line, and semihosting
+                  (harness/lab/init.c), both of which are done within the guest's instruction
+  randomness      dtb-randomness=off and -seed: no seeds from the host; no hardware generator, and
+                  the kernel trusts none (random.trust_*): its pool is made of the guest's own time
+  addresses       nokaslr (kernel), norandmaps (programs), randomize_kstack_offset=off (each system
+                  call); the slab's random order is drawn from the pool above
+"""
+
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import threading
+
+from lab_packages import Missing
+
+QEMU = "qemu-system-aarch64"
+KERNEL_LINE = ("console=ttyAMA0 quiet loglevel=1 panic=-1 nokaslr norandmaps "
+               "randomize_kstack_offset=off random.trust_cpu=off random.trust_bootloader=off")
+TOPOLOGY = re.compile(r"(?:(\d+)|(\d+)x(\d+)x(\d+))(?:,numa=(\d+))?")
+CPUS_MAX = 8  # what the machine's interrupt controller (GICv2) takes
+BASE_SHIFT = 1
+
+
+class Topology:
+    """"4": one socket with four cores; "2x2x2,numa=2": sockets x cores x threads, two nodes."""
+
+    def __init__(self, text):
+        found = TOPOLOGY.fullmatch(text)
+        if not found:
+            raise ValueError(f"--lab-topology {text}: expected CPUS or SOCKETSxCORESxTHREADS, and "
+                             "perhaps ,numa=NODES")
+        flat, sockets, cores, threads, nodes = (int(n) if n else None for n in found.groups())
+        self.text = text
+        self.sockets, self.cores, self.threads = (1, flat, 1) if flat is not None else (
+            sockets, cores, threads)
+        self.cpus, self.nodes = self.sockets * self.cores * self.threads, nodes or 1
+        if not 1 <= self.cpus <= CPUS_MAX or self.nodes < 1 or self.cpus % self.nodes:
+            raise ValueError(f"--lab-topology {text}: 1 to {CPUS_MAX} CPUs, in nodes of equal size")
+
+    def arguments(self, memory):
+        line = ["-smp", f"{self.cpus},sockets={self.sockets},cores={self.cores},"
+                        f"threads={self.threads}", "-m", f"{memory}M"]
+        if self.nodes > 1:
+            each, share = self.cpus // self.nodes, memory // self.nodes
+            for node in range(self.nodes):
+                line += ["-object", f"memory-backend-ram,id=m{node},size={share}M", "-numa",
+                         f"node,nodeid={node},memdev=m{node},"
+                         f"cpus={node * each}-{(node + 1) * each - 1}"]
+        return line
+
+
+def version():
+    """QEMU's, or Missing."""
+    if not shutil.which(QEMU):
+        raise Missing(f"{QEMU} is not installed: `make deps-lab` installs it")
+    text = subprocess.run([QEMU, "-version"], capture_output=True, text=True, check=True).stdout
+    found = re.search(r"version (\S+)", text)
+    return found[1] if found else "unknown"
+
+
+def variation(seed):
+    """Seed 0 is the machine as it is; any other has its own speed (icount's shift: 2, 4 or 8 ns an
+    instruction, which moves the timer's ticks) and its own number of instructions before the driver
+    starts (which moves their phase). Returns (shift, spins)."""
+    return BASE_SHIFT + seed % 3, seed * 7919 % 1000003
+
+
+class Machine:
+    def __init__(self, kernel, topology, *, memory=1024, seed=0):
+        self.kernel, self.topology, self.memory, self.seed = kernel, topology, memory, seed
+
+    def command(self, initramfs):
+        shift, _ = variation(self.seed)
+        return [QEMU, "-M", "virt,dtb-randomness=off", "-cpu", "cortex-a57",
+                *self.topology.arguments(self.memory),
+                "-icount", f"shift={shift},sleep=off", "-rtc", "base=2026-01-01,clock=vm",
+                "-seed", str(42 + self.seed), "-nodefaults", "-no-user-config", "-display", "none",
+                "-no-reboot", "-serial", "stdio",
+                "-semihosting-config", "enable=on,target=native,userspace=on",
+                "-kernel", str(self.kernel), "-initrd", str(initramfs), "-append", KERNEL_LINE]
+
+    def boot(self, initramfs, out, deadline, console):
+        """Runs the machine in the folder `out`, where its files come to lie. console(line): called
+        for each line of its console. Returns the command's status; None: it did not end well;
+        TimeoutError: the deadline (seconds) came first."""
+        out = pathlib.Path(out)
+        process = subprocess.Popen(self.command(initramfs), cwd=out, stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                   start_new_session=True)
+        late = threading.Event()
+
+        def stop():
+            late.set()
+            process.kill()
+
+        timer = threading.Timer(deadline, stop)
+        timer.start()
+        # It has a session of its own, so that a key's signal is ours alone to pass on.
+        before = signal.signal(signal.SIGTERM, lambda *_: os._exit(stopped(process)))
+        try:
+            for line in process.stdout:
+                console(line.decode(errors="replace").rstrip("\r\n"))
+            process.wait()
+        except KeyboardInterrupt:
+            stopped(process)
+            raise
+        finally:
+            timer.cancel()
+            signal.signal(signal.SIGTERM, before)
+        if late.is_set():
+            raise TimeoutError
+        status = out / "status"
+        return int(status.read_text()) if status.is_file() else None
+
+
+def stopped(process):
+    process.kill()
+    process.wait()
+    return 128 + signal.SIGTERM
