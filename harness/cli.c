@@ -23,6 +23,7 @@ enum {
     OPT_EVENTS,
     OPT_ROUNDS,
     OPT_BUDGET,
+    OPT_OPS,
     OPT_SEED,
     OPT_OUT,
     OPT_SET,
@@ -54,6 +55,10 @@ static const struct argp_option options[] = {
     {"preset", OPT_PRESET, "NAME", 0, "quick, standard (default) or full: axes, rounds, budget", 2},
     {"rounds", OPT_ROUNDS, "N", 0, "rounds of fresh processes, 1..1000", 2},
     {"budget", OPT_BUDGET, "TIME", 0, "wall time to aim at: 90s, 4m, 1h", 2},
+    {"ops", OPT_OPS, "N", 0,
+     "run: so many ops in a window, whatever they take; events are counted over N and over 2 N, "
+     "and an op is the difference: counts that repeat",
+     2},
     {"seed", OPT_SEED, "N", 0, "seed of the order and of the benchmarks (default: random)", 2},
     {"out", OPT_OUT, "FILE", 0,
      "record file to create, or, with a / at its end, the folder where it is named by itself "
@@ -198,6 +203,7 @@ static const struct {
     {OPT_EVENTS, OF_RUN},
     {OPT_ROUNDS, OF_RUN | OF_SERVE},
     {OPT_BUDGET, OF_RUN},
+    {OPT_OPS, OF_RUN},
     {OPT_OUT, OF_RUN | OF_CHECK},
     {OPT_PRESET, OF_RUN | OF_SERVE},
     {OPT_RESUME, OF_RUN},
@@ -277,6 +283,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
         return 0;
     case OPT_BUDGET:
         r->budget_ns = duration_ns(name, arg);
+        return 0;
+    case OPT_OPS:
+        r->ops = integer(name, arg, 1, UINT64_C(1) << 32);
         return 0;
     case OPT_SEED:
         r->seed = integer(name, arg, 0, INT64_MAX);
@@ -365,6 +374,8 @@ void cli_parse(int argc, char **argv, struct request *request)
         "  check [PROPERTY...]  which promises are kept: TAP on standard output\n"
         "  mutants [MUTANT...]  can the checks fail? the kill matrix\n"
         "  threads [PID...]     what the threads of the cells do that run now\n"
+        "  run --lab, check --lab   the same in an emulated arm64 machine, whose counts repeat "
+        "(its options: scripts/lab --help)\n"
         "  env                  what a number depends on here\n"
         "  doctor               what spoils numbers here, what it costs them, what mends it\n"
         "\n"
@@ -388,6 +399,12 @@ void cli_parse(int argc, char **argv, struct request *request)
         request->rest = argv + 1;
         return;
     }
+    for (int i = 2; i < argc; i++)
+        if (strcmp(argv[i], "--lab") == 0 || strncmp(argv[i], "--lab-", 6) == 0) {
+            request->verb = CLI_LAB;
+            request->rest = argv;
+            return;
+        }
     if (argc == 3 && strcmp(argv[1], "--cell-process") == 0) { /* cell.c starts us again */
         request->verb = CLI_CELL_PROCESS;
         request->cell_fd = (int)integer("cell-process", argv[2], 0, 1 << 20);

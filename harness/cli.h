@@ -19,6 +19,7 @@ enum cli_verb {
     CLI_CHECK,
     CLI_MUTANTS,
     CLI_COMPARE,
+    CLI_LAB,
     CLI_SERVE,
     CLI_ENV,
     CLI_DOCTOR,
@@ -52,6 +53,7 @@ struct request {
     enum cli_preset preset;
     int rounds;         /* 0: the preset's */
     uint64_t budget_ns; /* 0: the preset's */
+    uint64_t ops;       /* run()'s n; 0: found by time */
     uint64_t seed;
     bool seed_given;
     const char *out;      /* NULL: results/<host>/<id>/<host>.<id>.jsonl */
@@ -66,7 +68,7 @@ struct request {
     uint64_t torture_ns;  /* check: random programs for so long; 0: no torture */
     int jobs;             /* checks at a time; 0: by the number of PUs */
     int cell_fd;          /* CLI_CELL_PROCESS */
-    char **rest;          /* CLI_COMPARE: its arguments as they came; rest[0] is the verb */
+    char **rest; /* CLI_COMPARE, CLI_LAB: for the script, as they came; rest[0] is its name */
 };
 
 /* Fills *request (strings point into argv or are malloc'd and live as long as the process). */

@@ -209,6 +209,13 @@ const struct env_fact *env_find(const struct env *env, const char *group, const 
     return NULL;
 }
 
+const char *env_emulated(void)
+{
+    const char *text = getenv("THREADLAB_EMULATED");
+
+    return text && text[0] ? text : NULL;
+}
+
 int env_sha256(const char *path, char hex[65])
 {
     unsigned char buffer[65536], digest[SHA256_DIGEST_LENGTH];

@@ -38,6 +38,10 @@ void env_free(struct env *env);
 /* The fact, or NULL. */
 const struct env_fact *env_find(const struct env *env, const char *group, const char *key);
 
+/* The emulator that this runs in, as scripts/lab describes it, or NULL: then times mean nothing,
+ * and counts of instructions repeat. */
+const char *env_emulated(void);
+
 /* "0-3,8", as the kernel writes CPUs: puts the first `max` into cpus and returns how many there
  * are; "none" and "" have none; -1 if it is no list. */
 int env_list_cpus(const char *list, int *cpus, int max);

@@ -10,8 +10,8 @@ int main(int argc, char **argv)
     cli_parse(argc, argv, &request);
     if (request.verb == CLI_CELL_PROCESS)
         return run_cell(request.cell_fd);
-    if (request.verb == CLI_COMPARE)
-        return verb_compare(&request);
+    if (request.verb == CLI_COMPARE || request.verb == CLI_LAB)
+        return verb_script(&request);
 
     if (registry_init(error, sizeof error))
         cli_die("%s", error);

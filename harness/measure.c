@@ -76,20 +76,38 @@ static uint64_t deadline_of(const struct cell_spec *spec, uint64_t target_ns)
     return bench->deadline_ns ? bench->deadline_ns : DEADLINE_NS + 10 * target_ns;
 }
 
-/* The counting pass of a cell, in a process of its own: see pmu.h. Returns NULL and a reason, or
- * the page's result. */
-static const struct cell_result *count_events(struct measure *m, const struct measure_order *order,
-                                              const char **reason)
+/* A counting pass of a cell, in a process of its own: see pmu.h. Returns NULL and a reason, or the
+ * page's result. */
+static const struct cell_result *count_pass(struct measure *m, const struct measure_order *order,
+                                            uint64_t n, const char **reason)
 {
     struct cell_outcome outcome;
     struct cell_order *o = &cell_page(m->runner)->order;
     o->mode = CELL_COUNT;
-    o->count_n = m->timed->n / COUNT_SHARE ? m->timed->n / COUNT_SHARE : 1;
+    o->count_n = n ? n : 1;
     *reason = "the counting pass of this cell did not end well";
     if (cell_run(m->runner, deadline_of(order->spec, order->target_ns), &outcome) ||
         outcome.status != TL_OK)
         return NULL;
     return &cell_page(m->runner)->result;
+}
+
+/* What a window costs whatever its size is in both passes, and not in their difference. */
+static void count_events(struct measure *m, const struct measure_order *order,
+                         struct record_sample *sample)
+{
+    const struct cell_result *c;
+    if (order->count_n) {
+        c = count_pass(m, order, order->count_n, &sample->count_reason);
+        if (!c)
+            return;
+        memcpy(m->base, c->counters, sizeof m->base);
+        sample->base = m->base;
+        sample->base_ops = c->counted_ops;
+    }
+    sample->counted =
+        count_pass(m, order, order->count_n ? 2 * order->count_n : m->timed->n / COUNT_SHARE,
+                   &sample->count_reason);
 }
 
 static void begin(const struct cell_spec *spec, int round, struct measured *out)
@@ -131,7 +149,7 @@ int measure_cell(struct measure *m, const struct measure_order *order, struct me
     if (out->outcome.status == TL_OK) {
         sample->count_reason = "counted in round 0 of each cell";
         if (order->count)
-            sample->counted = count_events(m, order, &sample->count_reason);
+            count_events(m, order, sample);
         if (cell_interrupted(m->runner))
             return EINTR;
         judge(order->spec, &m->clock, m->timed, sample->counted, sample->count_reason,

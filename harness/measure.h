@@ -18,7 +18,8 @@ struct measure {
     int nevents;
     uint64_t seed;
     const struct cli_list *plugins;
-    struct cell_result *timed; /* copy of the page: the counting pass reuses it */
+    struct cell_result *timed;             /* copy of the page: the counting pass reuses it */
+    struct pmu_count base[PMU_MAX_EVENTS]; /* of the counting pass of half the size */
 };
 
 /* What is asked of one process. */
@@ -27,6 +28,7 @@ struct measure_order {
     int round;
     uint64_t target_ns; /* sum of the timed windows that is wanted */
     uint64_t n;         /* run()'s n; 0: found by the warm-up */
+    uint64_t count_n;   /* 0: one counting pass, of half of n; else two, of this and twice this */
     int batches;        /* these four: see struct cell_order */
     const char *baton;  /* NULL: none */
     int seat, seats;

@@ -204,6 +204,8 @@ int record_header(struct record *r, const struct record_run *run, const struct r
     json_object_set_new(o, "preset", plan ? json_string(cli_preset_name(q->preset)) : json_null());
     json_object_set_new(o, "seed", json_u64(q->seed));
     json_object_set_new(o, "rounds", json_integer(plan ? plan->rounds : 1));
+    json_object_set_new(o, "ops", q->ops ? json_u64(q->ops) : json_null());
+    json_object_set_new(o, "emulated", json_text(env_emulated()));
     json_object_set_new(o, "budget_ns", json_u64(plan ? plan->budget_ns : 0));
     json_object_set_new(o, "request", request_json(q));
     json_object_set_new(o, "build", build_json(run->env));
@@ -367,6 +369,10 @@ static json_t *counters_json(const struct record_sample *s, const struct record_
         json_object_set_new(o, "enabled_ns", known ? json_u64(c->enabled_ns) : json_null());
         json_object_set_new(o, "running_ns", known ? json_u64(c->running_ns) : json_null());
         json_object_set_new(o, "ops", json_u64(s->counted ? s->counted->counted_ops : 0));
+        if (known && s->base && s->base[i].available) {
+            json_object_set_new(o, "base_value", json_u64(s->base[i].value));
+            json_object_set_new(o, "base_ops", json_u64(s->base_ops));
+        }
         json_array_append_new(array, o);
     }
     return array;

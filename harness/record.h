@@ -54,6 +54,8 @@ struct record_sample {
     const struct cell_result *timed;   /* NULL: was not run (refused by the plan) */
     const struct cell_result *counted; /* NULL: no counting pass, see count_reason */
     const char *count_reason;
+    const struct pmu_count *base; /* of a counting pass of fewer ops, in the same order; or NULL */
+    uint64_t base_ops;
     const struct judgement *judgement; /* NULL unless the status is TL_OK */
     const struct check_gate *gate;     /* NULL: nothing was checked */
     double slowdown;                   /* see struct cell_order; recorded unless 0 */

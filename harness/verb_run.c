@@ -10,6 +10,7 @@
 #include "check_exec.h"
 #include "check_gate.h"
 #include "env.h"
+#include "exact.h"
 #include "kernel_limits.h"
 #include "measure.h"
 #include "plan.h"
@@ -32,6 +33,9 @@
 #define TARGET_MIN_NS UINT64_C(5000000)      /* 5 ms: 8 batches of 0.4 ms and more */
 #define OVERHEAD_GUESS_NS UINT64_C(20000000) /* of the first process; measured from then on */
 
+/* With --ops: one window of n, one of 2 n; that is enough to be judged. */
+#define OPS_BATCHES 2
+
 /* Timed windows of one process, at the most. */
 static const uint64_t target_max_ns[] = {[PRESET_QUICK] = 80 * 1000000u,
                                          [PRESET_STANDARD] = 250 * 1000000u,
@@ -41,6 +45,7 @@ struct session {
     struct request *request;
     struct plan plan;
     struct tally tally;
+    struct exact exact; /* with --ops */
     struct record *record;
     struct record_run run;
     struct measure measure;
@@ -156,6 +161,9 @@ static int do_cell(struct session *s, size_t index, int round, size_t position,
         const struct measure_order order = {.spec = spec,
                                             .round = round,
                                             .target_ns = next_target(s, processes_left),
+                                            .n = s->request->ops,
+                                            .batches = s->request->ops ? OPS_BATCHES : 0,
+                                            .count_n = s->request->ops,
                                             .count = round == 0};
         if (measure_cell(&s->measure, &order, &m))
             return EINTR;
@@ -165,6 +173,8 @@ static int do_cell(struct session *s, size_t index, int round, size_t position,
         s->overhead_ns += m.wall_ns > m.timed_ns ? m.wall_ns - m.timed_ns : 0;
         s->measured++;
     }
+    if (s->request->ops)
+        exact_add(&s->exact, index, &m.sample);
     m.sample.position = position;
     m.sample.at_ns = at_ns;
     m.sample.gate = s->checked ? &s->gate : NULL;
@@ -252,7 +262,10 @@ static int finish(struct session *s, int e)
     if (s->request->json) {
         record_print_end(s->record, &s->tally, share);
     } else {
-        tally_print(&s->tally);
+        if (!env_emulated()) /* its times are not those of any machine */
+            tally_print(&s->tally);
+        if (s->request->ops)
+            exact_print(&s->exact);
         printf("%.0f s, of which %.0f%% outside timed windows; seed %llu\n", (double)wall / 1e9,
                100 * share, (unsigned long long)s->plan.seed);
         printf("To share this run, attach this one file: %s\n", record_path(s->record));
@@ -320,7 +333,7 @@ int verb_run(struct request *request)
         record_name(&s.run);
         choose_events(&s);
     }
-    if (env_collect(&s.env) || tally_init(&s.tally, &s.plan))
+    if (env_collect(&s.env) || tally_init(&s.tally, &s.plan) || exact_init(&s.exact, &s.plan))
         cli_die("out of memory");
     if (!request->no_checks && check_gate_make(&s.plan, topology, &s.gate))
         cli_die("out of memory");
@@ -356,6 +369,7 @@ int verb_run(struct request *request)
     int status = finish(&s, e);
     record_close(s.record);
     tally_free(&s.tally);
+    exact_free(&s.exact);
     check_plan_free(&s.gate.plan);
     plan_free(&s.plan);
     env_free(&s.env);

@@ -7,7 +7,7 @@
 int verb_list(const struct request *request);
 int verb_run(struct request *request);
 int verb_serve(struct request *request);
-int verb_compare(const struct request *request);
+int verb_script(const struct request *request); /* compare; run and check --lab */
 int verb_check(struct request *request);
 int verb_torture(struct request *request); /* check --torture */
 int verb_mutants(struct request *request);

@@ -37,6 +37,21 @@ class RecordError(Exception):
         super().__init__(_one_line(text))
 
 
+def per_op(sample, event):
+    """How many of the event one op is, or None. Exact: where two passes were counted (`--ops`), the
+    difference of both, without what a window costs whatever its size; a count that was scaled for
+    multiplexing is none."""
+    for counter in sample["counters"]:
+        if counter["event"] != event or counter["value"] is None or not counter["ops"] or \
+                counter["running_ns"] != counter["enabled_ns"]:
+            continue
+        base, ops = counter.get("base_value"), counter.get("base_ops")
+        if base is None or ops >= counter["ops"]:
+            return counter["value"] / counter["ops"]
+        return (counter["value"] - base) / (counter["ops"] - ops)
+    return None
+
+
 class Schema:
     """Checks a value against the part of JSON Schema (draft 2020-12) that our schema uses.
 

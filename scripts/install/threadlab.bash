@@ -58,13 +58,13 @@ _threadlab()
         compopt -o filenames 2>/dev/null
         ;;
     --cells) mapfile -t COMPREPLY < <(compgen -W 'first all' -- "$current") ;;
-    --rounds | --budget | --seed | --set | --jobs | --deadline | --torture | --cell | --delta | \
-        --alpha | --window | --slowdown) ;;
+    --rounds | --budget | --ops | --seed | --set | --jobs | --deadline | --torture | --cell | \
+        --delta | --alpha | --window | --slowdown) ;;
     *)
         if [[ $current == -* ]]; then
             case $verb in
             run)
-                word='--impl --bench --place --set --events --preset --rounds --budget --seed
+                word='--impl --bench --place --set --events --preset --rounds --budget --ops --seed
                     --out --resume --plugin --topology --no-checks --dry-run --json'
                 ;;
             check)

@@ -1,6 +1,8 @@
 /*
- * verb_compare.c - `threadlab compare`: hands over to scripts/compare, which builds, decides and
- * reports with scipy, and has `threadlab serve` of either build do the measuring.
+ * verb_script.c - hands over to a script: `threadlab compare` to scripts/compare, which builds,
+ * decides and reports with scipy, and has `threadlab serve` of either build do the measuring;
+ * `threadlab run --lab` and `check --lab` to scripts/lab, which boots a machine and runs the same
+ * there.
  */
 #include "verbs.h"
 
@@ -14,8 +16,9 @@
 /* Where the scripts are, seen from the folder of the binary: in a checkout, and installed. */
 static const char *const places[] = {"../../scripts", "../share/threadlab/scripts"};
 
-int verb_compare(const struct request *request)
+int verb_script(const struct request *request)
 {
+    const char *script = request->verb == CLI_LAB ? "lab" : "compare";
     char exe[PATH_MAX], path[PATH_MAX + 64];
     ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
     if (n < 0)
@@ -24,13 +27,13 @@ int verb_compare(const struct request *request)
     setenv("THREADLAB", exe, 1);
     int folder = (int)(strrchr(exe, '/') - exe);
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
-        snprintf(path, sizeof path, "%.*s/%s/compare", folder, exe, places[i]);
+        snprintf(path, sizeof path, "%.*s/%s/%s", folder, exe, places[i], script);
         if (access(path, X_OK))
             continue;
         request->rest[0] = path;
         execv(path, request->rest);
         cli_die("cannot run %s: %s", path, strerror(errno));
     }
-    cli_die("the script `compare` is neither in %s nor in %s of %.*s", places[0], places[1], folder,
-            exe);
+    cli_die("the script `%s` is neither in %s nor in %s of %.*s", script, places[0], places[1],
+            folder, exe);
 }
