@@ -100,7 +100,7 @@ NEWEST = ls -t results/*/*/*.jsonl 2>/dev/null | grep -Ev '^results/reference/|\
 
 # ---- targets ----------------------------------------------------------------------------------------
 
-.PHONY: all deps deps-lab test unit bench quick compare report check conformance mutants torture asan tsan \
+.PHONY: all deps deps-lab lab test unit bench quick compare report check conformance mutants torture asan tsan \
 	debug pads lint layers plugins install uninstall clean help FORCE
 
 # What the emulated machine of scripts/lab starts with.
@@ -139,6 +139,11 @@ compare: $(THREADLAB) $(B)/can-report ## Did a change cost speed? BASE=rev|binar
 	now=$$($(NEWEST)); \
 	[ "$$now" = "$$before" ] || echo "The report: $$('$(PYTHON)' scripts/report "$$now")"; \
 	exit $$status
+
+lab: $(THREADLAB) $(B)/can-report ## Exact counts from an emulated arm64 machine: LAB_ARGS='--lab-topology 2x2x2,numa=2 ...'
+	@scripts/deps --check lab || { echo 'lab: `make deps-lab` installs it' >&2; exit 2; }
+	@mkdir -p results; $(THREADLAB) run --lab $(LAB_ARGS) || exit; \
+	echo "The report: $$('$(PYTHON)' scripts/report "$$($(NEWEST))")"
 
 check: $(THREADLAB) ## Which promises are kept, against what is expected: CHECK_ARGS='--impl green mutex.*'
 	@$(THREADLAB) check --expect impls $(CHECK_ARGS)

@@ -11,6 +11,7 @@ import re
 
 import plots
 import report_checks
+import report_emulated
 import report_trust
 import summary
 from report_render import (
@@ -131,10 +132,7 @@ def _head(content):
         ("kernel", fact(header, "kernel", "release", "version")),
         ("when", header["started"] + (f", for {duration(run.end['wall_ns'])}" if run.end else "")),
         *_asked(content, counts, ok, untrusted, share),
-        ("clock", f"{header['clock']['source']}: a reading costs "
-                  f"{quantity(header['clock']['cost_ns'])}, resolves "
-                  f"{quantity(header['clock']['resolution_ns'])}"
-                  + (f" ({header['clock']['reason']})" if header["clock"]["reason"] else "")),
+        *([] if header.get("emulated") else [_clock(header)]),
         ("build", ", ".join([build["version"] or "version unknown", f"revision {revision}",
                             build["compiler"] or "compiler unknown"])),
     ]))
@@ -142,6 +140,13 @@ def _head(content):
         blocks.append(Text(f"Resumed at {resume['at']} after {resume['records_before']} records.",
                            "note"))
     return blocks
+
+
+def _clock(header):
+    clock = header["clock"]
+    return ("clock", f"{clock['source']}: a reading costs {quantity(clock['cost_ns'])}, resolves "
+                     f"{quantity(clock['resolution_ns'])}"
+                     + (f" ({clock['reason']})" if clock["reason"] else ""))
 
 
 def _asked(content, counts, ok, untrusted, share):
@@ -674,6 +679,8 @@ def blocks(run, href=None):
     found += report_checks.blocks(run, content.impls)
     if not run.header["benches"] and run.checks:
         return found + _machine(content) + _method(content, record, href)
+    if run.header.get("emulated"):
+        return found + report_emulated.blocks(run) + _machine(content)
     found.append(Heading(2, "What each costs", "costs"))
     found += _headline(content)
     found.append(Heading(2, "Required speed", "required"))
