@@ -104,7 +104,7 @@ NEWEST = ls -t results/*/*/*.jsonl 2>/dev/null | grep -Ev '^results/reference/|\
 	debug pads lint layers plugins install uninstall clean help FORCE
 
 # What the emulated machine of scripts/lab starts with.
-LAB_INIT := $(if $(CROSS),$(B)/lab/init)
+LAB_INIT := $(if $(CROSS),$(B)/lab/init $(B)/lab/truth)
 
 all: $(THREADLAB) $(LAB_INIT) ## Build the driver, build/release/threadlab (default)
 
@@ -325,6 +325,11 @@ $(B)/lab/init: harness/lab/init.c $(B)/flags | $(B)/can-build
 	$(if $(V),,@echo '  LD $@')
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) -static -o $@ $<
+
+$(B)/lab/truth: harness/lab/truth.c $(filter $(B)/harness/pmu%,$(OBJECTS)) $(B)/flags
+	$(if $(V),,@echo '  LD $@')
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter-out %/flags,$^) -lpfm -ldl -lm
 
 ifdef CROSS
 $(SYSROOT):

@@ -51,11 +51,14 @@ class Image:
             content = pathlib.Path(content).read_bytes()
         self.entries[str(path)] = (FILE | (0o755 if executable else 0o644), content)
 
-    def binaries(self, files, folders):
-        """files: {path: file}; with all their libraries."""
+    def binaries(self, files, folders, loaded=()):
+        """files: {path: file}; with all their libraries, and those that they load by name."""
         for path, file in files.items():
             self.add(path, file, executable=True)
-        for name, file in sorted(libraries(files.values(), folders).items()):
+        found = libraries(files.values(), folders)
+        found |= {name: folder / name for name in loaded for folder in folders
+                  if (folder / name).exists()}
+        for name, file in sorted(found.items()):
             self.add(f"lib/{'' if name == LOADER else 'aarch64-linux-gnu/'}{name}", file, True)
 
     def pack(self):

@@ -11,6 +11,11 @@ Everything that could differ between two boots of the same image is pinned:
                   the kernel trusts none (random.trust_*): its pool is made of the guest's own time
   addresses       nokaslr (kernel), norandmaps (programs), randomize_kstack_offset=off (each system
                   call); the slab's random order is drawn from the pool above
+
+What is not emulated is a counter of each CPU. QEMU's counter of instructions is that of the whole
+machine (instructions_get_count in its target/arm/helper.c is icount_get_raw): a thread that is
+counted on one CPU is charged with what the others execute meanwhile. So counts are right with one
+CPU, and with more as long as the others sleep; `lab truth` shows both.
 """
 
 import os

@@ -5,10 +5,11 @@ import pathlib
 import shutil
 import subprocess
 
-# What the driver is linked against, for arm64: headers and symbolic links, then the libraries. The
-# C library's headers come with the cross compiler; the library that runs is Debian's own.
+# For arm64: what the driver is linked against, and what its checks find on any machine: the unwinder
+# that backtrace(3) loads, and a shell to execute. The C library's headers come with the cross compiler; the library that runs is Debian's own.
 LIBRARIES = ["libhwloc-dev", "libhwloc15", "libpfm4-dev", "libpfm4", "libjansson-dev",
-             "libjansson4", "libmd-dev", "libmd0", "libudev1", "libcap2", "libc6", "libgcc-s1"]
+             "libjansson4", "libmd-dev", "libmd0", "libudev1", "libcap2", "libc6", "libgcc-s1",
+             "dash"]
 KERNEL = "linux-image-cloud-arm64"
 CONFIGURATION = """APT::Architecture "arm64";
 APT::Architectures {{ "arm64"; }};

@@ -30,9 +30,14 @@ def rows(run):
 
 def blocks(run):
     table = rows(run)
+    several = len(run.header["cpus"]["allowed"]) > 1
     return [
         Text(f"Emulated: {run.header['emulated']}. No time of this run means anything: it is the "
              "emulator's, and stands in no table.", "warning"),
+        *([Text("This machine has several CPUs, and the emulator one counter for all of them: a "
+                "cell whose threads run at the same time is charged with each other's "
+                "instructions. Such counts repeat, but are no costs; with one CPU they are.",
+                "warning")] if several else []),
         Heading(2, "Instructions per op", "instructions"),
         Table(["benchmark", "cell", *(name for name, _ in EVENTS), "both", ""], table, left=2),
         Heading(2, "How these numbers were made", "method"),

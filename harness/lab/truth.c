@@ -1,0 +1,201 @@
+/*
+ * truth.c - do the hardware counters tell the truth? Counts loops of a known number of instructions
+ * through pmu.h, the path of every cell. For a machine with a PMU: that of scripts/lab, or a real
+ * one. TAP on standard output; exit status 1 if a count is off.
+ *
+ * The loop has two instructions a turn, so TURNS turns are 2 TURNS instructions, besides some
+ * hundred for starting and stopping: a count is to be within 0.1% (TOLERANCE).
+ */
+#include "pmu.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define TURNS UINT64_C(5000000)
+#define PER_TURN 2
+#define TOLERANCE 0.001
+#define THREADS 4
+#define CALLS 20000
+
+#define EVENTS_MAX 12
+
+static int number, failed;
+
+static void loop(uint64_t turns)
+{
+#if defined(__aarch64__)
+    __asm__ volatile("1: subs %0, %0, #1\n\tb.ne 1b" : "+r"(turns) : : "cc");
+#elif defined(__x86_64__)
+    __asm__ volatile("1: decq %0\n\tjnz 1b" : "+r"(turns) : : "cc");
+#else
+#error "truth.c: no loop for this architecture"
+#endif
+}
+
+static void verdict(bool ok, const char *what, const char *format, double a, double b)
+{
+    printf("%s %d - %s: ", ok ? "ok" : "not ok", ++number, what);
+    printf(format, a, b);
+    printf("\n");
+    failed += !ok;
+}
+
+static void near(const char *what, double seen, double wanted)
+{
+    verdict(fabs(seen - wanted) <= TOLERANCE * wanted, what, "%.0f counted, %.0f executed", seen,
+            wanted);
+}
+
+/* Counts body() by the events. False: one of them is not there; that is a failure here. */
+static bool count(const char *const *events, size_t n, void (*body)(void), struct pmu_count *out)
+{
+    static struct pmu_code codes[EVENTS_MAX];
+    struct pmu_set *set;
+    bool all = true;
+
+    for (size_t i = 0; i < n; i++)
+        pmu_encode(events[i], &codes[i]);
+    set = pmu_open(codes, n);
+    if (!set)
+        return false;
+    pmu_start(set);
+    body();
+    pmu_stop(set);
+    pmu_read(set, out);
+    pmu_close(set);
+    for (size_t i = 0; i < n; i++)
+        if (!out[i].available) {
+            printf("not ok %d - %s cannot be counted: %s\n", ++number, events[i], out[i].reason);
+            failed++;
+            all = false;
+        }
+    return all;
+}
+
+static void once(void)
+{
+    loop(TURNS);
+}
+
+static void *turns_of_thread(void *arg)
+{
+    loop(*(uint64_t *)arg);
+    return NULL;
+}
+
+/* Thread i takes i + 1 parts. */
+static void threads(void)
+{
+    pthread_t t[THREADS];
+    uint64_t turns[THREADS];
+
+    for (int i = 0; i < THREADS; i++) {
+        turns[i] = TURNS / THREADS * (uint64_t)(i + 1);
+        pthread_create(&t[i], NULL, turns_of_thread, &turns[i]);
+    }
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(t[i], NULL);
+}
+
+static void calls(void)
+{
+    for (int i = 0; i < CALLS; i++)
+        syscall(SYS_getppid);
+}
+
+static void long_loop(void)
+{
+    loop(20 * TURNS);
+}
+
+static void one_event(void)
+{
+    static const char *const names[] = {"instructions:u", "INST_RETIRED:u"};
+    struct pmu_count out[2];
+
+    if (count(names, 1, once, out))
+        near("a loop, by the kernel's generic event", (double)out[0].value, TURNS * PER_TURN);
+    if (count(names + 1, 1, once, out))
+        near("a loop, by libpfm4's event of this CPU", (double)out[0].value, TURNS * PER_TURN);
+}
+
+static void inherited(void)
+{
+    static const char *const names[] = {"instructions:u"};
+    struct pmu_count out[1];
+    uint64_t turns = TURNS / THREADS * (THREADS * (THREADS + 1) / 2);
+
+    if (count(names, 1, threads, out))
+        near("loops of four threads, added up", (double)out[0].value, (double)(turns * PER_TURN));
+}
+
+static void split(void)
+{
+    static const char *const names[] = {"instructions:u", "instructions:k"};
+    struct pmu_count quiet[2], busy[2];
+
+    if (!count(names, 2, once, quiet) || !count(names, 2, calls, busy))
+        return;
+    verdict(quiet[1].value < quiet[0].value / 10, "a loop executes in user mode only",
+            "%.0f in the kernel of %.0f", (double)quiet[1].value, (double)quiet[0].value);
+    verdict(busy[1].value > 50 * (uint64_t)CALLS && busy[0].value < 50 * (uint64_t)CALLS,
+            "system calls execute in the kernel mostly", "%.1f in the kernel and %.1f beside, each",
+            (double)busy[1].value / CALLS, (double)busy[0].value / CALLS);
+}
+
+static void grouped(void)
+{
+    static const char *const names[] = {"cycles:u", "instructions:u"};
+    struct pmu_count out[2];
+
+    if (!count(names, 2, once, out))
+        return;
+    near("a loop, in a group with the cycles", (double)out[1].value, TURNS * PER_TURN);
+    verdict(out[0].enabled_ns == out[1].enabled_ns && out[0].running_ns == out[1].running_ns &&
+                out[0].running_ns == out[0].enabled_ns,
+            "a group runs together, all of the time", "%.0f ns of %.0f ns",
+            (double)out[0].running_ns, (double)out[0].enabled_ns);
+}
+
+/* More events than counters. How long each had one is told, and the scaled count is right to some
+ * per cent: the kernel rotates at its ticks. */
+static void multiplexed(void)
+{
+    static const char *const names[EVENTS_MAX] = {
+        "INST_RETIRED:u", "INST_RETIRED:u", "INST_RETIRED:u", "INST_RETIRED:u",
+        "INST_RETIRED:u", "INST_RETIRED:u", "INST_RETIRED:u", "INST_RETIRED:u",
+        "INST_RETIRED:u", "INST_RETIRED:u", "INST_RETIRED:u", "INST_RETIRED:u"};
+    struct pmu_count out[EVENTS_MAX];
+    double worst = 0, share = 0;
+
+    if (!count(names, EVENTS_MAX, long_loop, out))
+        return;
+    for (int i = 0; i < EVENTS_MAX; i++) {
+        double ran = (double)out[i].running_ns / (double)out[i].enabled_ns;
+        double off = fabs((double)out[i].value / ran / (double)(20 * TURNS * PER_TURN) - 1);
+
+        worst = fmax(worst, off);
+        share += ran / EVENTS_MAX;
+    }
+    verdict(share < 0.9, "twelve events take turns at the counters", "each ran %.0f%% of %.0f%%",
+            100 * share, 100);
+    verdict(worst < 0.1, "a scaled count is right to a tenth", "the worst is off by %.2f%% of %.0f",
+            100 * worst, (double)(20 * TURNS * PER_TURN));
+}
+
+int main(void)
+{
+    printf("TAP version 13\n");
+    one_event();
+    inherited();
+    split();
+    grouped();
+    multiplexed();
+    printf("1..%d\n", number);
+    return failed ? 1 : 0;
+}
