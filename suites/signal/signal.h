@@ -96,7 +96,7 @@ static inline enum tl_status sig_send_failed(struct tl_ctx *ctx, int error)
         return tl_unsupported(ctx, "%s cannot aim a signal at another of its threads",
                               ctx->impl->name);
     if (error == ETIMEDOUT)
-        return tl_invalid(ctx, "a signal was not handled within 2 s");
+        return tl_invalid(ctx, "a signal, or a post, was not handled within 2 s");
     return tl_failed(ctx, "signal.kill: %s", strerror(error));
 }
 
