@@ -158,13 +158,16 @@ static inline void switch_await(const struct uthread *to)
 static inline __attribute__((always_inline)) bool
 switch_private(struct lwp *lwp, struct uthread *from, struct uthread *to)
 {
+    bool other_tp = USER_LOAD(to->tp) != USER_LOAD(from->tp);
+
     from->err = *lwp->err;
     *lwp->err = to->err;
     lwp->current = to;
 #if USER_MN && defined(USER_TSAN)
-    __tsan_release(&from->context); /* what the store of pc does, which it does not see */
+    /* What the store of pc does, which it does not see. The last access to *from is above. */
+    __tsan_release(&from->context);
 #endif
-    return USER_UNLIKELY(USER_LOAD(to->tp) != USER_LOAD(from->tp)) && switch_tp(lwp, to);
+    return USER_UNLIKELY(other_tp) && switch_tp(lwp, to);
 }
 
 static inline __attribute__((always_inline)) void switch_to(struct lwp *lwp, struct uthread *from,
