@@ -135,11 +135,11 @@ static inline bool poller_remembers(int fd)
     return false;
 }
 
-/* Arms fd for those who are on its list, whose lock is held. EPERM: it cannot be waited for (a
- * regular file). */
-static int poller_arm(int fd)
+/* Arms fd for those who are on its list, whose lock is held, and for `more`. EPERM: it cannot be
+ * waited for (a regular file). */
+static int poller_arm(int fd, uint32_t more)
 {
-    struct epoll_event event = {.events = EPOLLONESHOT, .data = {.fd = fd}};
+    struct epoll_event event = {.events = EPOLLONESHOT | more, .data = {.fd = fd}};
     long answer;
 
     for (const struct uthread *t = poller.buckets[poller_bucket(fd)].list.head; t; t = t->next)
@@ -177,7 +177,7 @@ static void poller_event(struct lwp *lwp, int fd, uint32_t events)
     /* It cannot fail for want of memory: the kernel knows fd. If it was closed meanwhile, nobody
      * can be helped. */
     if (others && !TL_MUTANT("user-poller-forgets"))
-        poller_arm(fd);
+        poller_arm(fd, 0);
     list_unlock(list);
     while ((t = queue_pop(&woken)))
         make_ready(lwp, t);
@@ -331,16 +331,13 @@ static int poller_list(struct uthread *self, struct queue *list, int fd, uint32_
     int err = 0;
 
     list_lock(list);
-    self->rest->handled = 0;
-    self->rest->io_fd = fd;
-    self->rest->io_events = events;
-    wait_on(self, list, USER_WAITS_IO);
     if (fd >= 0)
-        err = poller_arm(fd);
-    if (err) {
-        queue_remove(list, self);
-        waits_no_more(self);
-        state_set(self, USER_ACTIVE);
+        err = poller_arm(fd, events);
+    if (!err) {
+        self->rest->handled = 0;
+        self->rest->io_fd = fd;
+        self->rest->io_events = events;
+        wait_on(self, list, USER_WAITS_IO);
     }
     list_unlock(list);
     return err;
@@ -404,7 +401,7 @@ static void poller_fork(bool all)
     for (unsigned i = 0; i < POLLER_BUCKETS; i++)
         for (const struct uthread *t = poller.buckets[i].list.head; t; t = t->next)
             if (t->rest->io_fd >= 0)
-                poller_arm(t->rest->io_fd);
+                poller_arm(t->rest->io_fd, 0);
 }
 
 #endif
