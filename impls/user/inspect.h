@@ -60,7 +60,7 @@ static const char *inspect_state(enum user_state state, bool runs)
     static const char *const words[USER_STATES] = {
         [USER_WAITS_MUTEX] = "mutex", [USER_WAITS_AGAIN] = "mutex",   [USER_WAITS_COND] = "cond",
         [USER_WAITS_SEM] = "sem",     [USER_WAITS_SEM_TIMED] = "sem", [USER_WAITS_JOIN] = "join",
-        [USER_SLEEPS] = "sleep",
+        [USER_WAITS_IO] = "io",       [USER_SLEEPS] = "sleep",
     };
 
     return words[state] ? words[state] : runs ? "running" : "ready";
@@ -198,6 +198,7 @@ static unsigned user_counters(struct tl_counter *counters, unsigned n)
         {"waits-cond", sum.waits[USER_WAITS_COND]},
         {"waits-sem", sum.waits[USER_WAITS_SEM] + sum.waits[USER_WAITS_SEM_TIMED]},
         {"waits-join", sum.waits[USER_WAITS_JOIN]},
+        {"waits-io", sum.waits[USER_WAITS_IO]},
         {"waits-sleep", sum.waits[USER_SLEEPS]},
         {"wakes", wakes(&sum)},
         {"interrupts", sum.interrupts},
