@@ -23,6 +23,10 @@ static const struct tl_param user_params[] = {
      "ready, the reverse, or by priority",
      NULL},
     {"lwps", "0,1,2,3,4,8,16", "kernel threads that run unbound threads; 0: as many as PUs", NULL},
+    {"detector", "jacket,none,proc,perf,seccomp",
+     "how it learns that a kernel thread blocks: from calls made through it, not at all, or from "
+     "those and from the kernel",
+     NULL},
 #else
     {"policy", "fifo,lifo,priority",
      "order of the run queue: as they became ready, the reverse, or by priority", NULL},
@@ -90,7 +94,9 @@ static void lwps_shut(void)
 {
     struct lwp *lwp = lib.lwp[0];
 
+    watch_stop();
     lwps_end();
+    watch_end();
     stack_unmap(&lwp->idle_rest.alone);
 #ifdef USER_TSAN
     __tsan_destroy_fiber(lwp->idle_rest.fiber);
@@ -256,7 +262,9 @@ static int user_run(const struct tl_boot *boot, void *(*entry)(void *), void *ar
     rest.alone.low = lib.first_low;
     rest.high = lib.first_high;
     lib.set = (unsigned)strtoul(boot->param(boot, "lwps"), NULL, 10);
-    err = concurrency_apply(lwps_named(boot->param(boot, "lwps")));
+    err = watch_boot(boot->param(boot, "detector"));
+    if (!err)
+        err = concurrency_apply(lwps_named(boot->param(boot, "lwps")));
     if (err) {
         user_end();
         return err;

@@ -208,6 +208,10 @@ static int fork_some(pid_t *pid, bool all)
     struct forked forked;
     int saved = errno;
 
+#if USER_MN
+    if (watch_may_fork())
+        return watch_may_fork();
+#endif
     atfork_prepare();
     lwp = lwp_self(); /* a handler may have switched */
     library_lock();
@@ -221,6 +225,9 @@ static int fork_some(pid_t *pid, bool all)
             drop_others(lwp, lwp->current);
         poller_fork(all);
         renumber(lwp);
+#if USER_MN
+        watch_child(lwp);
+#endif
         atfork_child();
     }
     *pid = forked.pid;

@@ -152,9 +152,9 @@ static struct uthread *io_self(void)
 /* f(arg) may block. */
 static int user_blocking(void (*f)(void *), void *arg)
 {
-    outside_begin(lwp_self());
+    jacket_begin(lwp_self());
     f(arg);
-    outside_end(lwp_self());
+    jacket_end(lwp_self());
     return 0;
 }
 
@@ -176,9 +176,9 @@ static long io_outside(long number, int fd, const void *buffer, size_t size)
 {
     long n;
 
-    outside_begin(lwp_self());
+    jacket_begin(lwp_self());
     n = SYS_CALL(number, fd, buffer, size, 0, 0, 0);
-    outside_end(lwp_self());
+    jacket_end(lwp_self());
     return n;
 }
 #else

@@ -62,6 +62,8 @@ enum lwp_phase {
 
 _Thread_local struct lwp *user_lwp __attribute__((visibility("hidden")));
 
+#include "watch.h"
+
 /* ---- fences ---------------------------------------------------------------------------------- */
 
 static inline void full_fence(void)
@@ -439,8 +441,13 @@ static void idle_loop(struct lwp *lwp)
     for (;;) {
         struct uthread *t;
 
-        if (USER_UNLIKELY(USER_LOAD(lib.slow.surplus)) && !lwp->bound && lwp_retire(lwp))
-            return;
+        if (USER_UNLIKELY(USER_LOAD(lib.slow.surplus)) && !lwp->bound) {
+            watch_hide(lwp);
+            bool gone = lwp_retire(lwp);
+            watch_show(lwp);
+            if (gone)
+                return;
+        }
         if (USER_UNLIKELY(lwp->ended)) {
             lwp_unbind(lwp);
             return;
@@ -459,7 +466,9 @@ static void idle_loop(struct lwp *lwp)
         }
         if (USER_LOAD(lib.stopping))
             return;
+        watch_hide(lwp);
         lwp_sleep(lwp);
+        watch_show(lwp);
         look = true;
     }
 }
@@ -533,9 +542,11 @@ static void *lwp_main(void *arg)
     state_set(lwp->idle, USER_ACTIVE);
     lwp->current = lwp->idle;
     free(malloc(1)); /* for which the C library maps memory now, and not in a user's call */
+    watch_adopt(lwp);
     atomic_store(&lwp->started, 1);
     futex_wake(&lwp->started, INT_MAX);
     idle_loop(lwp);
+    watch_leave(lwp);
     redzone_lwp_end(lwp);
     return NULL;
 }
@@ -649,13 +660,13 @@ static int concurrency_apply(unsigned n)
 
 /* ---- calls that may block -------------------------------------------------------------------- */
 
-/* The caller's thread is about to make one; the LWP's queues are for the others until it is back.
- */
-static void outside_begin(struct lwp *lwp)
+/* The LWP's thread is about to make one, or was seen in one; its queues are for the others until it
+ * is back. */
+static void outside_begin(struct lwp *lwp, uint8_t why)
 {
     if (lwp->bound)
         return;
-    USER_STORE(lwp->outside, 1);
+    __atomic_fetch_or(&lwp->outside, why, __ATOMIC_RELAXED);
     if (atomic_fetch_sub(&lib.active, 1) - 1 >= (int)USER_LOAD(lib.wanted))
         return;
     light();
@@ -665,16 +676,35 @@ static void outside_begin(struct lwp *lwp)
         lwp_add(); /* EAGAIN: the others wait until this one is back */
 }
 
-static void outside_end(struct lwp *lwp)
+/* True: now there may be more of them than wanted. */
+static bool outside_end(struct lwp *lwp, uint8_t why)
 {
     if (lwp->bound)
+        return false;
+    __atomic_fetch_and(&lwp->outside, (uint8_t)~why, __ATOMIC_RELAXED);
+    if (atomic_fetch_add(&lib.active, 1) + 1 <= (int)USER_LOAD(lib.wanted))
+        return false;
+    lock_take(&lib.lwp_lock);
+    USER_STORE(lib.slow.surplus, atomic_load(&lib.active) > (int)lib.wanted);
+    lock_release(&lib.lwp_lock);
+    return true;
+}
+
+/* The caller's thread is about to make one. */
+static void jacket_begin(struct lwp *lwp)
+{
+    if (!lib.jackets)
         return;
-    USER_STORE(lwp->outside, 0);
-    if (atomic_fetch_add(&lib.active, 1) + 1 > (int)USER_LOAD(lib.wanted)) {
-        lock_take(&lib.lwp_lock);
-        USER_STORE(lib.slow.surplus, atomic_load(&lib.active) > (int)lib.wanted);
-        lock_release(&lib.lwp_lock);
-    }
+    watch_hide(lwp);
+    outside_begin(lwp, OUTSIDE_SAID);
+}
+
+static void jacket_end(struct lwp *lwp)
+{
+    if (!lib.jackets)
+        return;
+    outside_end(lwp, OUTSIDE_SAID);
+    watch_show(lwp);
 }
 
 /* ---- picking --------------------------------------------------------------------------------- */

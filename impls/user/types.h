@@ -14,6 +14,8 @@
 #include <stdint.h>
 
 #if USER_MN
+#include "../common/detect.h"
+
 #include <pthread.h>
 #endif
 
@@ -253,15 +255,17 @@ struct lwp {
     _Atomic uint32_t token __attribute__((aligned(64)));
     _Atomic uint32_t phase; /* enum lwp_phase */
     _Atomic uint32_t started;
-    uint8_t outside;        /* its thread is in a call that may block */
-    uint8_t joinable;       /* `thread` is to be joined; guarded by lwp_lock */
-    bool was_lookout;       /* until it runs a thread */
-    _Atomic uint32_t polls; /* it sleeps in the poller: poller_kick() wakes it */
-    unsigned watch;         /* as a lookout: how often in a row there was nothing */
-    struct uthread *bound;  /* runs this thread only; NULL: unbound ones */
-    bool ended;             /* the bound thread has */
-    struct lwp *next_bound; /* of the list of bound ones, or of the free ones among them */
-    int slot_of_place;      /* of tl_boot */
+    uint8_t outside;         /* its thread is in a call that may block: bits of watch.h */
+    bool watched;            /* by the detector; its own */
+    struct detect_flag flag; /* what it shows to the detector */
+    uint8_t joinable;        /* `thread` is to be joined; guarded by lwp_lock */
+    bool was_lookout;        /* until it runs a thread */
+    _Atomic uint32_t polls;  /* it sleeps in the poller: poller_kick() wakes it */
+    unsigned watch;          /* as a lookout: how often in a row there was nothing */
+    struct uthread *bound;   /* runs this thread only; NULL: unbound ones */
+    bool ended;              /* the bound thread has */
+    struct lwp *next_bound;  /* of the list of bound ones, or of the free ones among them */
+    int slot_of_place;       /* of tl_boot */
     struct uthread idle_thread;
     struct uthread_rest idle_rest;
     pthread_t thread;
@@ -313,8 +317,12 @@ struct library {
     unsigned wanted;    /* LWPs that run unbound threads at once */
     unsigned lwps_used; /* lwp[0..used-1] have existed */
     const struct tl_boot *boot;
-    void *first_low, *first_high; /* the first thread's stack */
-    int64_t live_elsewhere;       /* as lwp.live, of bound LWPs */
+    bool jackets;          /* blocking calls made through the library hand over */
+    struct detect *detect; /* NULL: none; see watch.h */
+    enum detect_kind detect_kind;
+    _Atomic uint64_t seen_blocked, unwatched; /* how often it told; LWPs that it cannot watch */
+    void *first_low, *first_high;             /* the first thread's stack */
+    int64_t live_elsewhere;                   /* as lwp.live, of bound LWPs */
     uint64_t next_ns; /* the earliest deadline; USER_NS_NEVER: none. Changes under timer_lock */
     struct lwp *lwp[USER_LWPS_MAX]; /* never freed before the end: a thief may look at it */
     struct lwp *bound, *bound_free; /* guarded by lwp_lock */

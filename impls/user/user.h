@@ -36,6 +36,7 @@
  *     deque.h    threads that others may steal
  *     steal.h    the ready threads of all LWPs
  *     lwp.h      looking for work, sleeping, starting and retiring LWPs
+ *     watch.h    LWPs that block unseen: the detectors
  *     barge.h    mutexes for which threads compete that run at once
  *
  * What one LWP needs no lock for is written once for both: list_lock() and its like are nothing in
