@@ -203,10 +203,11 @@ static inline struct uthread *pick_own(struct lwp *lwp)
     t = deque_take(&lwp->deque, !lib.multi);
     if (t)
         return t;
-    t = list_take(lwp, &lwp->pinned);
+    /* In turn: whoever yields and yields comes back to the head of its own list. */
+    t = list_take(lwp, lwp->picks & 1 ? &lwp->pinned : &lwp->fifo);
     if (t)
         return t;
-    t = list_take(lwp, &lwp->fifo);
+    t = list_take(lwp, lwp->picks & 1 ? &lwp->fifo : &lwp->pinned);
     if (t)
         return t;
     return shared_take();
