@@ -303,6 +303,7 @@ static void lwp_sleep(struct lwp *lwp)
 
             until = watch < until ? watch : until;
         }
+        until = trim_or_sleep(until);
         USER_STORE(lib.lookout_ns, until);
     }
     TL_POINT("user.sleep.before-futex");

@@ -41,6 +41,7 @@
  */
 struct free_stack {
     struct free_stack *next, *batch;
+    uint32_t period; /* in which it was given back; 0: it was trimmed. M:N: of a batch's first */
 };
 
 struct slab_node {
@@ -53,6 +54,7 @@ struct slab_node {
 
 static void pools_boot(void)
 {
+    lib.period = 1;
     for (unsigned guarded = 0; guarded < 2; guarded++)
         for (unsigned i = 0; i < USER_SIZES; i++) {
             struct stack_pool *pool = &lib.pools[guarded][i];
@@ -190,6 +192,7 @@ static __attribute__((noinline)) void stacks_return(struct stack_cache *cache,
     cache->n -= pool->batch;
     last->next = NULL;
     lock_take(&lib.pool_lock);
+    first->period = lib.period;
     first->batch = pool->free;
     pool->free = first;
     lock_release(&lib.pool_lock);
@@ -251,6 +254,7 @@ static inline void pool_give(struct lwp *lwp, struct stack_pool *pool, void *hig
     struct free_stack *top = (struct free_stack *)high - 1;
 
     (void)lwp;
+    top->period = lib.period;
     top->next = pool->free;
     pool->free = top;
 }

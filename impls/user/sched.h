@@ -274,6 +274,8 @@ static inline void look_around(struct lwp *lwp)
 
 /* ---- idling ---------------------------------------------------------------------------------- */
 
+#include "trim.h"
+
 #if USER_MN
 #include "lwp.h"
 #else
@@ -309,7 +311,7 @@ static __attribute__((noinline)) void idle(struct lwp *lwp)
 
         if (!lib.timers && !lib.slow.io)
             deadlock(lwp);
-        ns = lib.timers ? lib.timers->rest->deadline_ns : USER_NS_NEVER;
+        ns = trim_or_sleep(lib.timers ? lib.timers->rest->deadline_ns : USER_NS_NEVER);
         if (lib.slow.io) {
             poller_sleep(lwp, ns);
             wake_due(lwp);
@@ -403,7 +405,7 @@ static __attribute__((noinline)) void yield_by_policy(struct lwp *lwp, struct ut
         queue_push(&lwp->queue.ready, self);
         next = queue_pop(&lwp->queue.ready);
     }
-    if (next != self)
+    if (next && next != self) /* never NULL: the caller is in there */
         switch_to(lwp, self, next);
 }
 

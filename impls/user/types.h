@@ -305,7 +305,12 @@ struct library {
     void *tp; /* the first kernel thread's own thread pointer */
     struct slab_node *slabs;
     struct stack_pool pools[2][USER_SIZES]; /* [guarded] */
-    struct uthread *timers;                 /* pairing heap by deadline, NULL: nobody is in it */
+    /* See trim.h; guarded by pool_lock. */
+    uint64_t trim_ns; /* when the next period begins */
+    uint64_t trimmed; /* stacks */
+    uint32_t period;
+    bool trims;             /* there is something to do in the next period */
+    struct uthread *timers; /* pairing heap by deadline, NULL: nobody is in it */
 #if USER_MN
     bool multi;        /* there are, or were, several LWPs: locks are taken (lock.h) */
     bool heavy;        /* membarrier(2) works: fences are paid for by those who wait (lwp.h) */
