@@ -308,7 +308,7 @@ static void lwp_sleep(struct lwp *lwp)
     }
     TL_POINT("user.sleep.before-futex");
     count(&lwp->counts.idles);
-    if (lwp_doze(lwp, LWP_SLEEPS, until, lookout && USER_LOAD(lib.slow.io)) || !lookout)
+    if (lwp_doze(lwp, LWP_SLEEPS, until, lookout && USER_LOAD_ACQUIRE(lib.slow.io)) || !lookout)
         lwp->watch = 0;
     else {
         lwp->watch += lwp->watch < USER_WATCH_DOUBLES;

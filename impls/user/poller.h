@@ -311,7 +311,7 @@ static int poller_enter(void)
     err = poller_open();
     if (!err) {
         poller.waiting++;
-        USER_STORE(lib.slow.io, 1);
+        USER_STORE_RELEASE(lib.slow.io, 1); /* who acts on it finds the instance */
     }
     lock_release(&poller.lock);
     return err;

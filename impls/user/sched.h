@@ -268,7 +268,7 @@ static inline void look_around(struct lwp *lwp)
 {
     if (USER_LOAD(lib.slow.timers) && ++lwp->tick >= USER_CLOCK_EVERY)
         wake_due(lwp);
-    if (USER_LOAD(lib.slow.io) && ++lwp->io_tick >= USER_POLL_EVERY)
+    if (USER_LOAD_ACQUIRE(lib.slow.io) && ++lwp->io_tick >= USER_POLL_EVERY)
         poller_look(lwp);
 }
 
