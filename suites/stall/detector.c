@@ -22,12 +22,26 @@
 
 #include "bench.h"
 
+#define BLOCKERS 2
+#define BEATERS 2
+
+/* In an M:N implementation each blocker has a place of its own, and so a kernel thread of its own
+ * to block. A beater has none: it may run on any kernel thread that is there. */
+static inline struct tl_attr place_of(const struct tl_ctx *ctx, unsigned i)
+{
+    struct tl_attr attr = tl_worker_attr(ctx, i);
+
+    if (i >= BLOCKERS && !tl_trait(ctx, TL_ONE_TO_ONE))
+        attr.slot = TL_SLOT_INHERIT;
+    return attr;
+}
+#define tl_worker_attr place_of
 #include "../common/gate.h"
+#undef tl_worker_attr
+
 #include "others.h"
 #include "unfault.h"
 
-#define BLOCKERS 2
-#define BEATERS 2
 #define HOLD_NS UINT64_C(30000000) /* six times the longest period of a sampling detector */
 
 enum call { READ, JACKET, FAULT, COMPUTE };
