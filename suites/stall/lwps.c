@@ -85,7 +85,7 @@ static void work(struct gate *g, unsigned index, void *arg)
 static enum tl_status setup(struct tl_ctx *ctx)
 {
     const struct tl_concurrency_ops *concurrency = ctx->impl->concurrency;
-    unsigned lwps = (unsigned)tl_axis_int(ctx, "lwps");
+    unsigned lwps = (unsigned)tl_axis_int(ctx, "concurrency");
     struct state *st;
     int error;
 
@@ -99,7 +99,7 @@ static enum tl_status setup(struct tl_ctx *ctx)
     st->ctx = ctx;
     st->block_ns = OP_NS * (uint64_t)tl_axis_int(ctx, "blocked") / 100;
     if (lwps && (!concurrency || !concurrency->lwps))
-        return tl_unsupported(ctx, "lwps=%u: its kernel threads cannot be set", lwps);
+        return tl_unsupported(ctx, "concurrency=%u: its kernel threads cannot be set", lwps);
     error = lwps ? concurrency->set(lwps) : 0;
     if (error)
         return tl_failed(ctx, "concurrency.set: %s", strerror(error));
@@ -159,7 +159,8 @@ static void teardown(struct tl_ctx *ctx)
 }
 
 static const struct tl_axis axes[] = {
-    {"lwps", "0,2", "0,1,2,4,8", NULL, "kernel threads that run the threads; 0: as it likes"},
+    {"concurrency", "0,2", "0,1,2,4,8", NULL,
+     "kernel threads that run the threads; 0: as it likes"},
     {"blocked", "0,50,90", "0,50,90,99", NULL, "percent of the time in a read"},
     {0},
 };
