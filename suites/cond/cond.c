@@ -4,6 +4,7 @@
  */
 #include "check.h"
 
+#include "../common/action.h"
 #include "../common/clocks.h"
 #include "../common/mutant.h"
 #include "../common/rounds.h"
@@ -434,7 +435,7 @@ static enum tl_status run_handler(struct tl_ctx *c)
     int err = 0;
 
     start(c);
-    sigaction(SIGUSR1, &action, NULL);
+    tl_sigaction(c->impl, SIGUSR1, &action, NULL);
     if (!tl_start(c, 1, &t, wait_once, NULL))
         return tl_verdict(c);
     while (!seen && tl_verdict(c) == TL_OK) {

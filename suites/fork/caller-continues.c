@@ -4,6 +4,8 @@
  */
 #include "forked.h"
 
+#include "../common/action.h"
+
 static struct tl_ctx *ctx;
 static struct tl_key key;
 static bool has_key;
@@ -128,7 +130,6 @@ static void child_pending(struct tl_ctx *c, void *arg)
 static void *fork_with_pending(void *arg)
 {
     sigset_t set, pending;
-    struct sigaction ignore = {.sa_handler = SIG_IGN};
 
     (void)arg;
     sigemptyset(&set);
@@ -138,7 +139,7 @@ static void *fork_with_pending(void *arg)
     forked(ctx, child_pending, NULL);
     TL_CALL(ctx, ctx->impl->signal->pending(&pending));
     TL_EXPECT(ctx, sigismember(&pending, SIGUSR1) == 1, "the parent's pending signal is gone");
-    sigaction(SIGUSR1, &ignore, NULL); /* which takes it away */
+    tl_sigignore(ctx->impl, SIGUSR1); /* which takes it away */
     TL_CALL(ctx, ctx->impl->signal->mask(SIG_UNBLOCK, &set, NULL));
     return NULL;
 }
@@ -166,6 +167,7 @@ TL_CHECK(pending_cleared);
 /* ---- mutants --------------------------------------------------------------------------------- */
 
 static const struct tl_fork_ops *sound;
+static const struct tl_signal_ops *sound_signal;
 static struct tl_thread (*sound_self)(void);
 static bool in_child;
 
@@ -210,12 +212,13 @@ static int fork_opening(pid_t *pid)
 
     sigemptyset(&none);
     if (!err && *pid == 0)
-        sigprocmask(SIG_SETMASK, &none, NULL);
+        sound_signal->mask(SIG_SETMASK, &none, NULL);
     return err;
 }
 
 static void apply_mask(struct tl_impl *impl)
 {
+    sound_signal = impl->signal;
     sound = impl->fork;
     TL_MUTATE(impl, fork)->fork = fork_opening;
 }
@@ -235,7 +238,7 @@ static int fork_with_signals(pid_t *pid)
     sigset_t pending;
     int err;
 
-    sigpending(&pending);
+    sound_signal->pending(&pending);
     err = sound->fork(pid);
     if (!err && *pid == 0 && sigismember(&pending, SIGUSR1))
         raise(SIGUSR1);
@@ -244,6 +247,7 @@ static int fork_with_signals(pid_t *pid)
 
 static void apply_pending(struct tl_impl *impl)
 {
+    sound_signal = impl->signal;
     sound = impl->fork;
     TL_MUTATE(impl, fork)->fork = fork_with_signals;
 }

@@ -4,6 +4,7 @@
  */
 #include "check.h"
 
+#include "../common/action.h"
 #include "../common/mutant.h"
 
 #include <errno.h>
@@ -114,7 +115,6 @@ static void *look_pending(void *arg)
 
 static enum tl_status run_pending(struct tl_ctx *c)
 {
-    struct sigaction ignore = {.sa_handler = SIG_IGN};
     struct tl_thread t;
     sigset_t set;
 
@@ -125,7 +125,7 @@ static enum tl_status run_pending(struct tl_ctx *c)
     TL_CALL(c, c->impl->signal->kill(c->impl->self(), SIGUSR1, NULL));
     if (tl_start(c, 1, &t, look_pending, NULL))
         tl_finish(c, t);
-    sigaction(SIGUSR1, &ignore, NULL);
+    tl_sigignore(c->impl, SIGUSR1);
     TL_CALL(c, c->impl->signal->mask(SIG_UNBLOCK, &set, NULL));
     return tl_verdict(c);
 }

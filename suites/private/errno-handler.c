@@ -4,6 +4,8 @@
  */
 #include "private-errno.h"
 
+#include "../common/action.h"
+
 #include <signal.h>
 #include <string.h>
 #include <sys/time.h>
@@ -79,7 +81,7 @@ static void install(int sig, void (*function)(int sig))
 
     memset(&action, 0, sizeof(action));
     action.sa_handler = function; /* without SA_RESTART: waits are interrupted */
-    sigaction(sig, &action, NULL);
+    tl_sigaction(ctx->impl, sig, &action, NULL);
 }
 
 static enum tl_status run(struct tl_ctx *c)

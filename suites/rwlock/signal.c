@@ -4,6 +4,8 @@
  */
 #include "check.h"
 
+#include "../common/action.h"
+
 #include <errno.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -95,7 +97,7 @@ static enum tl_status disturbed(struct tl_ctx *c, void (*prepare)(void), void *(
     struct sigaction act = {.sa_handler = handler};
 
     ctx = c;
-    sigaction(SIGUSR1, &act, NULL);
+    tl_sigaction(ctx->impl, SIGUSR1, &act, NULL);
     for (int i = 0; i < ROUNDS && tl_verdict(c) == TL_OK; i++)
         disturb(i, prepare, entry, release);
     return tl_verdict(c);

@@ -6,6 +6,7 @@
  * In each, one thread is kept in its place until another has run, so that a library that runs
  * nobody else meanwhile cannot go on. Each gives up after some seconds, with a reason.
  */
+#include "../common/action.h"
 #include "../common/wrap.h"
 
 #include <fcntl.h>
@@ -187,7 +188,7 @@ static enum tl_status run_fault(struct tl_ctx *c)
         return tl_failed(c, "UFFDIO_REGISTER: %s", strerror(errno));
     timer.it_value.tv_sec = (time_t)(patience_ns() / 1000000000u);
     timer.it_value.tv_usec = (suseconds_t)(patience_ns() % 1000000000u / 1000);
-    sigaction(SIGALRM, &act, NULL);
+    tl_sigaction(ctx->impl, SIGALRM, &act, NULL);
     setitimer(ITIMER_REAL, &timer, NULL);
     status = both(c, toucher, pager);
     setitimer(ITIMER_REAL, &(struct itimerval){{0}, {0}}, NULL);

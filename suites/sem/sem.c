@@ -3,6 +3,7 @@
  */
 #include "check.h"
 
+#include "../common/action.h"
 #include "../common/clocks.h"
 #include "../common/mutant.h"
 #include "../common/rounds.h"
@@ -191,7 +192,7 @@ static enum tl_status run_handler(struct tl_ctx *c)
 
     ctx = c;
     TL_CALL(c, c->impl->sem->init(&sem, 0));
-    sigaction(SIGUSR1, &action, NULL);
+    tl_sigaction(c->impl, SIGUSR1, &action, NULL);
     if (!tl_start(c, 1, &t, wait_for_posts, NULL))
         return tl_verdict(c);
     for (int i = 0; i < 50 && tl_verdict(c) == TL_OK; i++) {

@@ -4,6 +4,7 @@
  */
 #include "../cancel/victim.h"
 
+#include "../common/action.h"
 #include "../common/mutant.h"
 #include "../common/rounds.h"
 #include "../common/wrap.h"
@@ -138,7 +139,7 @@ static enum tl_status run_handler(struct tl_ctx *c)
     int err = 0;
 
     ctx = c;
-    sigaction(SIGUSR1, &action, NULL);
+    tl_sigaction(ctx->impl, SIGUSR1, &action, NULL);
     TL_CALL(ctx, ctx->impl->sem->init(&sem, 0));
     if (!tl_start(ctx, 1, &t, wait_for_post, NULL))
         return tl_verdict(ctx);

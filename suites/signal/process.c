@@ -118,7 +118,7 @@ static void teardown(struct tl_ctx *ctx)
     if (st) {
         for (unsigned i = 0; i < RECEIVERS; i++)
             receiver_stop(&st->receiver[i], ctx->impl);
-        signal(SIGUSR1, SIG_IGN);
+        tl_sigignore(ctx->impl, SIGUSR1);
         if (st->masked)
             ctx->impl->signal->mask(SIG_SETMASK, &st->old, NULL);
     }

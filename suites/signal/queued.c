@@ -58,9 +58,10 @@ static enum tl_status setup(struct tl_ctx *ctx)
                               (unsigned long long)pending.rlim_cur);
     sigemptyset(&st->set);
     sigaddset(&st->set, st->number);
-    if (sigaction(st->number, &act, NULL))
-        return tl_failed(ctx, "sigaction: %s", strerror(errno));
-    int error = ctx->impl->signal->mask(SIG_BLOCK, &st->set, &st->old);
+    int error = tl_sigaction(ctx->impl, st->number, &act, NULL);
+    if (error)
+        return tl_failed(ctx, "sigaction: %s", strerror(error));
+    error = ctx->impl->signal->mask(SIG_BLOCK, &st->set, &st->old);
     if (error)
         return tl_failed(ctx, "signal.mask: %s", strerror(error));
     st->masked = true;

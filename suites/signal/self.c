@@ -35,7 +35,7 @@ static enum tl_status verify(struct tl_ctx *ctx)
 
 static void teardown(struct tl_ctx *ctx)
 {
-    signal(SIGUSR1, SIG_IGN);
+    tl_sigignore(ctx->impl, SIGUSR1);
     free(ctx->state);
     ctx->state = NULL;
 }

@@ -21,6 +21,7 @@
 
 #include "bench.h"
 
+#include "../common/action.h"
 #include "../common/gate.h"
 #include "../common/model.h"
 
@@ -63,9 +64,9 @@ static inline enum tl_status sig_init(struct sig *s, struct tl_ctx *ctx, int num
     s->ctx = ctx;
     s->latency = tl_hist(ctx, "latency");
     sig_state = s;
-    if (handler && sigaction(number, &act, NULL))
-        return tl_failed(ctx, "sigaction: %s", strerror(errno));
-    return TL_OK;
+    int error = handler ? tl_sigaction(ctx->impl, number, &act, NULL) : 0;
+
+    return error ? tl_failed(ctx, "sigaction: %s", strerror(error)) : TL_OK;
 }
 
 /* Waits until all that was sent has been handled. Between PUs it spins; on one PU it yields, since
@@ -286,7 +287,7 @@ static inline void exchange_teardown(struct tl_ctx *ctx)
 
     if (e)
         receiver_stop(&e->receiver, ctx->impl);
-    signal(SIGUSR1, SIG_IGN);
+    tl_sigignore(ctx->impl, SIGUSR1);
     free(e);
     ctx->state = NULL;
 }

@@ -39,7 +39,7 @@ static void *send_to_self(void *arg)
     struct sigaction usual = {.sa_handler = SIG_DFL};
 
     if (sending != SIGKILL)
-        sigaction(sending, &usual, NULL);
+        tl_sigaction(ctx->impl, sending, &usual, NULL);
     signals_mask(ctx, SIG_UNBLOCK, sending);
     TL_CALL(ctx, ctx->impl->signal->kill(ctx->impl->self(), sending, NULL));
     return arg;
@@ -194,10 +194,10 @@ static void *resist(void *arg)
                      ignore = {.sa_handler = SIG_IGN};
     sigset_t all;
 
-    TL_EXPECT(ctx, sigaction(sending, &action, NULL) && errno == EINVAL,
+    TL_EXPECT(ctx, tl_sigaction(ctx->impl, sending, &action, NULL) == EINVAL,
               "signal %d can have a handler", sending);
-    TL_EXPECT(ctx, sigaction(sending, &ignore, NULL) && errno == EINVAL, "signal %d can be ignored",
-              sending);
+    TL_EXPECT(ctx, tl_sigaction(ctx->impl, sending, &ignore, NULL) == EINVAL,
+              "signal %d can be ignored", sending);
     sigfillset(&all);
     TL_CALL(ctx, ctx->impl->signal->mask(SIG_SETMASK, &all, NULL));
     TL_EXPECT(ctx, !signals_blocked(ctx, sending), "signal %d is said to be blocked", sending);
@@ -246,19 +246,21 @@ TL_CHECK(default_uncatchable);
 
 /* ---- mutants --------------------------------------------------------------------------------- */
 
+static const struct tl_impl *mutated;
 static const struct tl_signal_ops *sound;
 
 static int kill_one_thread(struct tl_thread t, int sig, const union sigval *value)
 {
     struct sigaction now;
 
-    if (sig == SIGTERM && sigaction(sig, NULL, &now) == 0 && now.sa_handler == SIG_DFL)
+    if (sig == SIGTERM && tl_sigaction(mutated, sig, NULL, &now) == 0 && now.sa_handler == SIG_DFL)
         return 0;
     return sound->kill(t, sig, value);
 }
 
 static void apply_one_thread(struct tl_impl *impl)
 {
+    mutated = impl;
     sound = impl->signal;
     TL_MUTATE(impl, signal)->kill = kill_one_thread;
 }

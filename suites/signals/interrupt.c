@@ -155,10 +155,10 @@ static void set_flags(int wanted)
 {
     struct sigaction action;
 
-    if (sigaction(SIGUSR1, NULL, &action))
+    if (tl_sigaction(ctx->impl, SIGUSR1, NULL, &action))
         return;
     action.sa_flags = (action.sa_flags & ~SA_RESTART) | wanted;
-    sigaction(SIGUSR1, &action, NULL);
+    tl_sigaction(ctx->impl, SIGUSR1, &action, NULL);
 }
 
 static void *always_restart(void *(*entry)(void *), void *arg)

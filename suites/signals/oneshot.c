@@ -72,21 +72,23 @@ TL_CHECK(oneshot);
 
 /* ---- mutant ---------------------------------------------------------------------------------- */
 
+static const struct tl_impl *mutated;
 static const struct tl_signal_ops *sound;
 
 static int kill_keeping(struct tl_thread t, int sig, const union sigval *value)
 {
     struct sigaction now;
-    bool known = sig > 0 && sigaction(sig, NULL, &now) == 0;
+    bool known = sig > 0 && tl_sigaction(mutated, sig, NULL, &now) == 0;
     int err = sound->kill(t, sig, value);
 
     if (known && now.sa_flags & SA_RESETHAND)
-        sigaction(sig, &now, NULL);
+        tl_sigaction(mutated, sig, &now, NULL);
     return err;
 }
 
 static void apply_keeping(struct tl_impl *impl)
 {
+    mutated = impl;
     sound = impl->signal;
     TL_MUTATE(impl, signal)->kill = kill_keeping;
 }

@@ -18,6 +18,8 @@
 
 #include "check.h"
 
+#include "../common/action.h"
+
 /* A count with a goal. reached is 1 from the moment that count is goal. */
 struct tally {
     _Atomic int count, reached;
@@ -56,10 +58,11 @@ static inline bool signals_handle(struct tl_ctx *ctx, int sig,
                                   void (*handler)(int, siginfo_t *, void *), int flags)
 {
     struct sigaction action = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO | flags};
+    int err;
 
     sigfillset(&action.sa_mask);
-    return TL_EXPECT(ctx, sigaction(sig, &action, NULL) == 0, "sigaction(%d): %s", sig,
-                     strerror(errno));
+    err = tl_sigaction(ctx->impl, sig, &action, NULL);
+    return TL_EXPECT(ctx, err == 0, "sigaction(%d): %s", sig, strerror(err));
 }
 
 /* how: SIG_BLOCK, SIG_UNBLOCK. False: noted. */

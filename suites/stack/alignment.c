@@ -2,6 +2,7 @@
  * alignment.c - stack.alignment, stack.alignment-handler: what compilers rely on when a function is
  * entered.
  */
+#include "../common/action.h"
 #include "../common/opaque.h"
 #include "../common/wrap.h"
 
@@ -90,7 +91,7 @@ static enum tl_status run_handler(struct tl_ctx *c)
     ctx = c;
     memset(&action, 0, sizeof(action));
     action.sa_handler = handler;
-    sigaction(SIGUSR1, &action, NULL);
+    tl_sigaction(ctx->impl, SIGUSR1, &action, NULL);
     if (tl_start(ctx, 1, &t, signals, NULL))
         tl_finish(ctx, t);
     TL_EXPECT(ctx, atomic_load(&handled) == 20, "%d of 20 handlers ran", atomic_load(&handled));
@@ -169,7 +170,7 @@ static void *call_handler(void *arg)
 {
     struct sigaction action;
 
-    sigaction((int)(intptr_t)arg, NULL, &action);
+    tl_sigaction(mutated, (int)(intptr_t)arg, NULL, &action);
     action.sa_handler((int)(intptr_t)arg);
     return NULL;
 }

@@ -3,6 +3,8 @@
  */
 #include "program.h"
 
+#include "../common/action.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -302,7 +304,7 @@ static void prepare(void)
     const struct tl_impl *impl = w.ctx->impl;
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
 
-    sigaction(SIGNAL, &action, NULL);
+    tl_sigaction(impl, SIGNAL, &action, NULL);
     for (unsigned m = 0; impl->mutex && m < PROGRAM_MUTEXES; m++)
         TL_CALL(w.ctx, impl->mutex->init(&w.mutex[m], m == 1 ? TL_MUTEX_ADAPTIVE : TL_MUTEX_BLOCK));
     for (unsigned i = 0; i < w.program.nedges; i++) {
