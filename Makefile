@@ -18,6 +18,7 @@ PREFIX ?= /usr/local
 ifeq ($(origin CC),default)
 CC := gcc
 endif
+OBJCOPY ?= objcopy
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
@@ -301,6 +302,10 @@ $(TESTS): $(B)/test/%: $(B)/harness/test/%.o $(filter-out %/harness/main.o,$(OBJ
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $< $(filter-out %/harness/main.o,$(OBJECTS)) $(ALL_LDLIBS) -lcmocka
 
+# The code of the user-level thread library lies together, so that a signal handler can tell whether it
+# has interrupted it (impls/user/sigkernel.h).
+$(filter $(addprefix $(B)/impls/,green/% ucontext/% hybrid/%),$(OBJECTS)): RENAME := \
+	$(foreach part,.text .text.unlikely .text.hot .text.startup .text.exit,--rename-section $(part)=tl_user_text)
 $(ENV_OBJECTS): EXTRA := -include $(B)/revision.h
 # Large frames probe the guard below a stack.
 PROBES = $(eval PROBES := $(shell $(CC) -Werror -fstack-clash-protection -x c -c -o /dev/null /dev/null \
@@ -315,6 +320,7 @@ $(B)/%.o: %.c
 	$(if $(V),,@echo '  CC $<')
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(EXTRA) -MMD -MP -c -o $@ $<
+	$(if $(RENAME),$(Q)$(OBJCOPY) $(RENAME) $@)
 
 $(B)/%.o: %.S
 	$(if $(V),,@echo '  AS $<')

@@ -166,6 +166,7 @@ static int user_boot(const struct tl_boot *boot)
 /* Only the first thread is left, on the stack of run(). */
 static void user_end(void)
 {
+    signals_end(lwp_self());
     redzone_lwp_end(lwp_self());
     lwps_shut();
     redzone_end();
@@ -175,7 +176,6 @@ static void user_end(void)
             if (lib.table[i].tp && tp_of(&lib.table[i]) != lib.tp)
                 tls_delete(tp_of(&lib.table[i]));
     pools_end();
-    signals_end();
     lib.table_used = 0; /* for a handler that looks at it */
     munmap(lib.table, lib.table_size * sizeof(*lib.table));
 }
@@ -271,6 +271,7 @@ static int user_run(const struct tl_boot *boot, void *(*entry)(void *), void *ar
     }
 #endif
     live_add(lwp_self(), 1);
+    signals_boot(lwp_self(), self);
 
     run_first(entry, arg);
     finish(self);
@@ -310,9 +311,6 @@ static const struct tl_concurrency_ops user_concurrency_ops = {
 };
 #endif
 
-/* What every thread would have to do at once, because the kernel knows one. */
-#define USER_STOPS "the kernel knows one thread: it would stop them all, not only the caller"
-
 static const char *user_why_not(const char *what)
 {
     static const struct {
@@ -335,17 +333,8 @@ static const char *user_why_not(const char *what)
         {"concurrency", "there is one kernel thread, by design: nothing to set"},
 #endif
         {"cancel.async", "nobody runs that could cancel a thread while it runs"},
-        {"signal.wait", USER_STOPS},
-        {"signal.mask-user", "the mask is the kernel thread's: each change of it is a system call"},
-        {"signal.timedwait", USER_STOPS},
-        {"signal.suspend", USER_STOPS},
-        {"signal.pending", "the kernel keeps one set for all threads, and could not tell whose"},
-        {"signal.mask", "what is pending while it is masked stays with the kernel thread, and "
-                        "reaches whoever runs when the mask is opened"},
         {"stack.reuse-zeroed", "a stack is used again as it was left: it is warm because nobody "
                                "has touched it"},
-        {"sem.post_in_handler", "a handler may have interrupted the library between two writes to "
-                                "its run queue, and nothing tells post so"},
         {"mutex.pi", "only with policy=priority: other run queues know no priorities"},
         {"mutex.shared-recursive", "who waits in another process is unknown to this scheduler"},
         {"attr.sched", "only with policy=priority: other run queues know no priorities"},

@@ -30,10 +30,16 @@ static struct {
     void *arg;
 } context_pending;
 
+/* The owner of the contexts: swapcontext brings back the kernel's mask of another time, and a
+ * signal handler must not take what it interrupts in there for the caller of the switch. */
+static void context_leaves(ucontext_t *to);
+static void context_arrives(void);
+
 static inline __attribute__((always_inline)) void context_arrived(void)
 {
     void (*then)(void *) = context_pending.then;
 
+    context_arrives();
     if (then) {
         context_pending.then = NULL;
         then(context_pending.arg);
@@ -44,6 +50,7 @@ static inline __attribute__((always_inline)) void context_arrived(void)
 static inline __attribute__((always_inline)) void context_switch(struct context *from,
                                                                  const struct context *to)
 {
+    context_leaves(to->uc);
     if (swapcontext(from->uc, to->uc))
         abort();
     context_arrived();
@@ -62,6 +69,7 @@ context_leave_then(const struct context *to, void (*then)(void *), void *arg)
 {
     context_pending.then = then;
     context_pending.arg = arg;
+    context_leaves(to->uc);
     setcontext(to->uc);
     abort();
 }
@@ -82,6 +90,7 @@ static inline __attribute__((always_inline)) void
 context_start_uc(struct context *from, ucontext_t *uc, void *low, void *top, void (*entry)(void))
 {
     context_prepare_uc(uc, low, top, entry);
+    context_leaves(uc);
     if (swapcontext(from->uc, uc))
         abort();
     context_arrived();

@@ -25,6 +25,7 @@ static void library_lock(void)
 {
     if (!lib.multi)
         return;
+    lock_take(&lib.ring_lock);
     lock_take(&lib.lwp_lock);
     lock_take(&lib.listed_lock);
     for (unsigned i = 0; i < USER_LOCKS; i++)
@@ -49,6 +50,7 @@ static void library_unlock(void)
         lock_release(&list_locks[i].lock);
     lock_release(&lib.listed_lock);
     lock_release(&lib.lwp_lock);
+    lock_release(&lib.ring_lock);
 }
 
 /* Thread pointer of the C library's descriptor of this kernel thread. */
@@ -113,7 +115,8 @@ static void drop(struct lwp *lwp, struct uthread *t)
 
     if (t->rest &&
         (state == USER_WAITS_MUTEX || state == USER_WAITS_AGAIN || state == USER_WAITS_COND ||
-         state == USER_WAITS_SEM || state == USER_WAITS_SEM_TIMED || state == USER_WAITS_IO))
+         state == USER_WAITS_SEM || state == USER_WAITS_SEM_TIMED || state == USER_WAITS_IO ||
+         state == USER_WAITS_SIGNAL))
         drop_from_list(t);
     if (t->rest)
         signals_drop(t);
@@ -214,13 +217,16 @@ static int fork_some(pid_t *pid, bool all)
 #endif
     atfork_prepare();
     lwp = lwp_self(); /* a handler may have switched */
+    hold(lwp);
     library_lock();
     as_kernel_thread(fork_now, &forked);
     if (forked.err || forked.pid) {
         library_unlock();
+        release(lwp);
         atfork_parent();
     } else {
         library_unlock();
+        signals_fork(lwp, all);
         if (!all)
             drop_others(lwp, lwp->current);
         poller_fork(all);
@@ -228,6 +234,7 @@ static int fork_some(pid_t *pid, bool all)
 #if USER_MN
         watch_child(lwp);
 #endif
+        release(lwp);
         atfork_child();
     }
     *pid = forked.pid;

@@ -74,7 +74,9 @@ static int user_stack(struct tl_thread id, void **low, size_t *size, size_t *gua
     *guard = 0;
     if (t == lib.first) {
         thread_unlock(t);
+        hold(lwp_self());
         as_kernel_thread(ask_library, &answer);
+        release(lwp_self());
         *low = answer.low;
         *size = answer.size;
         return answer.err;

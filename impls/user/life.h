@@ -99,6 +99,11 @@ static inline void live_less(struct lwp *lwp)
 
 /* ---- the end of a thread --------------------------------------------------------------------- */
 
+/* sigmask.h */
+static void signals_drop(struct uthread *t);
+static struct user_signal *signals_close(struct uthread *t);
+static void signals_orphaned(struct user_signal *s);
+
 /* Gives back what an ended thread leaves on its stack; runs on the next one's. */
 static USER_ON_NEXT_STACK void reap_stack(void *arg)
 {
@@ -111,14 +116,19 @@ static USER_ON_NEXT_STACK void reap_stack(void *arg)
     __tsan_destroy_fiber(rest->fiber);
 #endif
     if (USER_UNLIKELY(!lib.recycle && lib.full_tls)) {
+        lwp->hold++;
         tls_delete(tp_of(t));
+        lwp->hold--;
         t->tp = NULL;
     }
 #if USER_MN
     struct uthread *joiner;
+    struct user_signal *signals = NULL;
 
     /* From here on it may be joined, and its slot be another thread's. */
     thread_lock(t);
+    if (USER_UNLIKELY(rest->signals != NULL))
+        signals = signals_close(t);
     USER_STORE(t->rest, NULL);
     joiner = t->joiner;
     USER_STORE(t->joiner, NULL);
@@ -132,6 +142,8 @@ static USER_ON_NEXT_STACK void reap_stack(void *arg)
         lwp->ended = true;
     if (joiner)
         make_ready(lwp, joiner);
+    if (USER_UNLIKELY(signals != NULL))
+        signals_orphaned(signals);
 #else
     t->rest = NULL;
     if (t->context.flags & USER_DETACHED)
@@ -144,7 +156,9 @@ static USER_ON_NEXT_STACK void reap_stack(void *arg)
     } else {
         struct stack stack = rest->alone; /* it holds the rest itself */
 
+        lwp->hold++;
         give_alone(&stack);
+        lwp->hold--;
     }
 }
 
@@ -198,6 +212,7 @@ static inline __attribute__((always_inline, noreturn)) void leave(struct lwp *lw
 {
     struct uthread *next;
 
+    self->rest->mask = ~UINT64_C(0); /* no signal is for it any more */
     live_less(lwp);
     next = next_after(lwp, self);
     self->value = value; /* in the place of the context, which is needed no more */
@@ -206,8 +221,6 @@ static inline __attribute__((always_inline, noreturn)) void leave(struct lwp *lw
 #endif
     switch_leave(lwp, self, next, reap_stack, reap_and_arrive);
 }
-
-static void signals_drop(struct uthread *t); /* signals.h */
 
 /* What a thread does before it leaves: cleanup handlers, keys, robust mutexes. */
 static __attribute__((noinline)) void finish(struct uthread *self)
@@ -246,6 +259,11 @@ static void thread_main(void)
     switch_arrived(self);
     if (USER_UNLIKELY(lib.policy == USER_PRIORITY))
         yield_to_higher(lwp, self);
+#if USER_MN
+    /* Its ID was told before it began; the switch to a new thread does not ask for a tag. */
+    if (USER_UNLIKELY(USER_LOAD(self->rest->pending) & ~self->rest->mask))
+        signals_deliver(self, NULL);
+#endif
     void *value = self->rest->entry(self->rest->arg);
 
     if (USER_UNLIKELY((uintptr_t)self->rest->personal.values | (uintptr_t)self->rest->held |
@@ -355,13 +373,17 @@ static int user_create(struct tl_thread *id, const struct tl_attr *attr, void *(
             usable = pool->usable;
         }
     } else {
+        hold(lwp);
         err = take_alone(attr, usable, guard, &alone);
+        release(lwp);
         high = alone.high;
     }
     if (err)
         goto no_stack;
     if (USER_UNLIKELY(lib.full_tls)) {
+        hold(lwp);
         err = take_tls(t);
+        release(lwp);
         if (err)
             goto no_tls;
     } else {
@@ -375,6 +397,9 @@ static int user_create(struct tl_thread *id, const struct tl_attr *attr, void *(
     personal_start_here(&rest->personal, &self->rest->personal);
     rest->held = NULL;
     rest->signals = NULL;
+    rest->mask = self->rest->mask;
+    rest->pending = rest->sigwait = 0;
+    rest->handled = rest->in_handler = 0;
     rest->entry = entry;
     rest->arg = arg;
     rest->pool = pool;

@@ -115,4 +115,18 @@ static inline void list_unlock(const void *at)
 #define thread_unlock(t) ((void)(t))
 #endif
 
+/* Around what is called outside the library's own code while its data is not whole: no signal is
+ * handled and nobody is preempted there. (In its own code they see that by the instruction.) */
+static inline void hold(struct lwp *lwp)
+{
+    lwp->hold++;
+    atomic_signal_fence(memory_order_seq_cst);
+}
+
+static inline void release(struct lwp *lwp)
+{
+    atomic_signal_fence(memory_order_seq_cst);
+    lwp->hold--;
+}
+
 #endif

@@ -105,7 +105,6 @@ static bool lwp_is_gone(const struct lwp *lwp)
 }
 
 static void poller_kick(void); /* poller.h */
-static void poller_interrupted(struct lwp *lwp);
 static void poller_doze(struct lwp *lwp, uint64_t until_ns);
 
 /* ---- waking ---------------------------------------------------------------------------------- */
@@ -234,8 +233,6 @@ static void token_wait(struct lwp *lwp, uint64_t until_ns)
         long err = SYS_CALL(SYS_futex, &lwp->token, FUTEX_WAIT_BITSET_PRIVATE, 0,
                             until_ns == USER_NS_NEVER ? NULL : &until, 0, FUTEX_BITSET_MATCH_ANY);
 
-        if (err == -EINTR && USER_LOAD(lib.slow.io))
-            poller_interrupted(lwp);
         if (err == -ETIMEDOUT || err == -EINTR)
             break;
     }
@@ -292,9 +289,12 @@ static void lwp_sleep(struct lwp *lwp)
         if (lookout)
             USER_STORE(lib.lookout_ns, USER_NS_NEVER);
     }
+    if (USER_LOAD(lib.signals_used) && others_run())
+        signals_asleep(lwp);
     TL_POINT("user.sleep.before-look");
     heavy();
-    if (any_work(lwp) || USER_LOAD(lib.stopping) || (lwp->number && USER_LOAD(lib.slow.surplus))) {
+    if (any_work(lwp) || USER_LOAD(lib.slow.signals) || !ring_empty(lwp) ||
+        USER_LOAD(lib.stopping) || (lwp->number && USER_LOAD(lib.slow.surplus))) {
         until = 0;
     } else if (lookout) {
         until = USER_LOAD(lib.next_ns);
@@ -453,6 +453,9 @@ static void idle_loop(struct lwp *lwp)
             lwp_unbind(lwp);
             return;
         }
+        if (USER_UNLIKELY(USER_LOAD(lib.slow.signals) || !ring_empty(lwp)))
+            signals_look(lwp);
+        kernel_sync(lwp);
         t = find_work(lwp, look);
         if (!t)
             t = search(lwp);
@@ -501,6 +504,7 @@ static struct lwp *lwp_new(unsigned number)
     lwp->seed = number + 1;
     lwp->idle = &lwp->idle_thread;
     lwp->idle->rest = &lwp->idle_rest;
+    lwp->idle_rest.mask = ~UINT64_C(0); /* no signal is for it */
     lwp->slot_of_place = (int)(number % lib.boot->nslots);
     return lwp;
 }
@@ -546,8 +550,10 @@ static void *lwp_main(void *arg)
     watch_adopt(lwp);
     atomic_store(&lwp->started, 1);
     futex_wake(&lwp->started, INT_MAX);
+    signals_begin_lwp(lwp);
     idle_loop(lwp);
     watch_leave(lwp);
+    signals_end_lwp(lwp);
     redzone_lwp_end(lwp);
     return NULL;
 }
@@ -629,9 +635,11 @@ static int lwp_add(void)
     int err;
 
     become_multi();
+    hold(lwp_self());
     lock_take(&lib.lwp_lock);
     err = lwp_add_locked();
     lock_release(&lib.lwp_lock);
+    release(lwp_self());
     return err;
 }
 
@@ -643,6 +651,7 @@ static int concurrency_apply(unsigned n)
         return EAGAIN;
     if (n > 1)
         become_multi();
+    hold(lwp_self());
     lock_take(&lib.lwp_lock);
     USER_STORE(lib.wanted, n);
     USER_STORE(lib.spin, lib.boot->nslots > 1 && lib.boot->nslots >= n);
@@ -653,6 +662,7 @@ static int concurrency_apply(unsigned n)
     for (unsigned i = 1; i < lib.lwps_used; i++) /* what they map at their start is there by then */
         while (!atomic_load(&lib.lwp[i]->started) && !lwp_is_gone(lib.lwp[i]))
             futex_wait(&lib.lwp[i]->started, 0);
+    release(lwp_self());
     if (USER_LOAD(lib.slow.surplus))
         for (unsigned i = 1; i < lib.lwps_used; i++)
             lwp_claim(lib.lwp[i], LWP_SLEEPS);
@@ -715,6 +725,8 @@ static __attribute__((noinline)) struct uthread *pick_slowly(struct lwp *lwp)
     struct uthread *t;
 
     look_around(lwp);
+    if (USER_UNLIKELY(USER_LOAD(lib.slow.signals)))
+        signals_look(lwp);
     if (USER_LOAD(lib.slow.surplus) && lwp->number)
         return lwp->idle;
     t = pick_own(lwp);
@@ -743,6 +755,7 @@ static struct lwp *lwp_bind(struct uthread *t, int slot)
     struct lwp *lwp;
 
     become_multi();
+    hold(lwp_self());
     lock_take(&lib.lwp_lock);
     lwp = lib.bound_free;
     if (lwp) {
@@ -765,6 +778,7 @@ static struct lwp *lwp_bind(struct uthread *t, int slot)
         }
     }
     lock_release(&lib.lwp_lock);
+    release(lwp_self());
     return lwp;
 }
 

@@ -34,7 +34,7 @@
 #define POLLER_BUCKETS 256
 #define POLLER_EVENTS 64 /* taken at a time */
 
-/* What a signal handler did to who waits: bits of uthread_rest.handled. */
+/* What a signal handler did to who waits: bits of uthread_rest.io_handled. */
 enum {
     USER_HANDLED = 1u << 0,    /* one has run in it */
     USER_NO_RESTART = 1u << 1, /* one without SA_RESTART */
@@ -67,13 +67,10 @@ static void poller_close(void)
     if (!poller.open)
         return;
     SYS_CALL(SYS_close, poller.epoll, 0, 0, 0, 0, 0);
-#if USER_MN
     SYS_CALL(SYS_close, poller.kick, 0, 0, 0, 0, 0);
-#endif
     poller.open = false;
 }
 
-#if USER_MN
 /* It stays ready until the LWP that it is for has read it: others who look see it, too. */
 static int kick_open(int epoll, int *kick)
 {
@@ -95,9 +92,6 @@ static void poller_kick(void)
 
     SYS_CALL(SYS_write, poller.kick, &one, sizeof(one), 0, 0, 0);
 }
-#else
-#define kick_open(epoll, kick) 0
-#endif
 
 /* The lock is held. */
 static int poller_open(void)
@@ -185,8 +179,7 @@ static void poller_event(struct lwp *lwp, int fd, uint32_t events)
 
 /* What poller_take came across, beside what threads wait for. */
 enum {
-    POLLER_HANDLER = 1u << 0, /* a signal handler ran */
-    POLLER_KICKED = 1u << 1,
+    POLLER_KICKED = 1u << 0,
 };
 
 /* Takes what has happened; timeout: NULL, for ever. */
@@ -207,7 +200,7 @@ static unsigned poller_take(struct lwp *lwp, const struct timespec *timeout)
             poller_event(lwp, events[i].data.fd, events[i].events);
         else
             met |= POLLER_KICKED;
-    return met | (n == -EINTR ? POLLER_HANDLER : 0);
+    return met;
 }
 
 /* See look_around(). */
@@ -215,54 +208,6 @@ static __attribute__((noinline)) void poller_look(struct lwp *lwp)
 {
     lwp->io_tick = 0;
     poller_take(lwp, &(struct timespec){0, 0});
-}
-
-/* What the handlers of this process would do to a system call: the kernel does not tell which one
- * of them has interrupted epoll_pwait2, which is never restarted. One without SA_RESTART among them
- * is taken to be the one: a call that ends too early is tried again by most programs, one that does
- * not end hangs. */
-static uint8_t poller_handlers(void)
-{
-    uint8_t handled = USER_HANDLED;
-    struct sigaction action;
-
-    for (int sig = 1; sig < NSIG; sig++)
-        if (!sigaction(sig, NULL, &action) && action.sa_handler != SIG_DFL &&
-            action.sa_handler != SIG_IGN && !(action.sa_flags & SA_RESTART))
-            handled |= USER_NO_RESTART;
-    return handled;
-}
-
-/* A handler of a signal for the process has run in an LWP that slept. In M:1 that was in the last
- * thread that ran: if it waits here, its call is interrupted. In M:N it was in no thread; as the
- * kernel may choose any, it counts as that of one which waits here. */
-static void poller_interrupted(struct lwp *lwp)
-{
-#if USER_MN
-    for (unsigned i = 0; i < POLLER_BUCKETS; i++) {
-        struct queue *list = &poller.buckets[i].list;
-        struct uthread *t;
-
-        if (!USER_LOAD(list->head))
-            continue;
-        list_lock(list);
-        t = list->head;
-        if (t) {
-            t->rest->handled |= poller_handlers();
-            take_off(t);
-        }
-        list_unlock(list);
-        if (t) {
-            make_ready_as(lwp, t, USER_EARLY);
-            return;
-        }
-    }
-#else
-    if (lwp->current && state_of(lwp->current) == USER_WAITS_IO) {
-        lwp->current->rest->handled |= poller_handlers();
-        interrupt(lwp, lwp->current);
-    }
-#endif
 }
 
 /* The LWP has nothing to run: sleeps until an event, a handler, or deadline_ns (CLOCK_MONOTONIC).
@@ -280,26 +225,28 @@ static void poller_sleep(struct lwp *lwp, uint64_t deadline_ns)
         timeout = &left;
     }
     met = poller_take(lwp, timeout);
-    if (met & POLLER_HANDLER)
-        poller_interrupted(lwp);
-#if USER_MN
     /* Before another LWP can be the one that sleeps here: it is not that one's. */
     if (met & POLLER_KICKED)
         SYS_CALL(SYS_read, poller.kick, &(uint64_t){0}, sizeof(uint64_t), 0, 0, 0);
-#endif
 }
 
-#if USER_MN
-/* As token_wait, in the poller. Either this sees the token, or who sets it sees `polls` and kicks
- * (all sequentially consistent; pairs with lwp_claim). */
+/* As token_wait or idle_sleep, in the poller. Either this sees the token or the signal, or who sets
+ * it sees `polls` and kicks (all sequentially consistent; pairs with lwp_claim and signal_later).
+ */
 static void poller_doze(struct lwp *lwp, uint64_t until_ns)
 {
+    bool stay = until_ns != 0;
+
     atomic_store(&lwp->polls, 1);
-    if (until_ns && !atomic_load(&lwp->token))
+#if USER_MN
+    stay = stay && !atomic_load(&lwp->token);
+#else
+    stay = stay && !USER_LOAD(lib.slow.signals);
+#endif
+    if (stay)
         poller_sleep(lwp, until_ns);
     atomic_store(&lwp->polls, 0);
 }
-#endif
 
 /* ---- waiting --------------------------------------------------------------------------------- */
 
@@ -334,7 +281,7 @@ static int poller_list(struct uthread *self, struct queue *list, int fd, uint32_
     if (fd >= 0)
         err = poller_arm(fd, events);
     if (!err) {
-        self->rest->handled = 0;
+        self->rest->io_handled = 0;
         self->rest->io_fd = fd;
         self->rest->io_events = events;
         wait_on(self, list, USER_WAITS_IO);
@@ -374,8 +321,8 @@ static int poller_wait(int fd, uint32_t events, const struct user_deadline *unti
     poller_leave();
     if (!early || personal_due(&rest->personal))
         return 0;
-    if (rest->handled) {
-        *restart = !(rest->handled & USER_NO_RESTART);
+    if (rest->io_handled) {
+        *restart = !(rest->io_handled & USER_NO_RESTART);
         return EINTR;
     }
     return until && deadline_due(until) ? ETIMEDOUT : 0;

@@ -141,7 +141,9 @@ static int pool_take_fresh(struct stack_pool *pool, void **high)
     int err;
 
     if (pool->fresh_used == pool->fresh.n) {
+        lwp_self()->hold++; /* see lock.h */
         err = pool_grow(pool);
+        lwp_self()->hold--;
         if (err)
             return err;
     }

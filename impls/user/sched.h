@@ -20,12 +20,14 @@
  * common wait for a semaphore is spared even that question: arrive() waits again in its place.
  *
  * M:1: Who finds nobody ready idles on its own stack: the kernel thread sleeps until the earliest
- * deadline, in the poller where somebody waits for a descriptor. If nobody waits for a time or a
- * descriptor either, no thread can ever run again (nothing else outside this kernel thread makes
- * one ready: post is not for signal handlers): that is said, and aborts.
+ * deadline or a signal, in the poller where somebody waits for a descriptor. If nobody waits for
+ * any of these, nor has a signal open whose handler might post, no thread can ever run again: that
+ * is said, and aborts.
  */
 #ifndef TL_USER_SCHED_H
 #define TL_USER_SCHED_H
+
+#include "../common/futex.h"
 
 #include <sched.h>
 #include <stdio.h>
@@ -193,12 +195,14 @@ static enum user_state take_off(struct uthread *t)
     case USER_WAITS_COND:
     case USER_WAITS_SEM_TIMED:
     case USER_WAITS_IO:
+    case USER_WAITS_SIGNAL:
         queue_remove(t->rest->waits.list, t);
         break;
     case USER_WAITS_JOIN:
         USER_STORE(USER_JOINER(t->rest->waits.target), NULL);
         break;
     case USER_SLEEPS:
+    case USER_SUSPENDED:
         break;
     default:
         return USER_ACTIVE;
@@ -261,7 +265,7 @@ static __attribute__((noinline)) void wake_due(struct lwp *lwp)
 }
 
 static void poller_look(struct lwp *lwp); /* poller.h */
-static void poller_sleep(struct lwp *lwp, uint64_t deadline_ns);
+static void poller_doze(struct lwp *lwp, uint64_t deadline_ns);
 
 /* Whatever keeps giving up the PU from its fast path. */
 static inline void look_around(struct lwp *lwp)
@@ -300,37 +304,57 @@ static __attribute__((noinline, noreturn, cold)) void deadlock(const struct lwp 
     abort();
 }
 
-/* The run queue is empty: sleeps until it no longer is. errno is the caller's to keep. */
+/* Sleeps until the earliest deadline or a signal. A signal that comes before the kernel is asked
+ * has changed the word that it compares. */
+static void idle_sleep(uint64_t ns)
+{
+    union user_slow quiet = lib.slow;
+    struct timespec until = {(time_t)(ns / USER_NS_PER_S), (long)(ns % USER_NS_PER_S)};
+
+    quiet.signals = 0;
+    SYS_CALL(SYS_futex, &lib.slow.any, FUTEX_WAIT_BITSET_PRIVATE, (uint32_t)quiet.any,
+             ns < USER_NS_NEVER ? &until : NULL, NULL, FUTEX_BITSET_MATCH_ANY);
+}
+
+/* The run queue is empty: sleeps until it no longer is. */
 static __attribute__((noinline)) void idle(struct lwp *lwp)
 {
-    int saved = errno;
-
+    hold(lwp);
     while (!queue_any(&lwp->queue)) {
-        struct timespec until;
         uint64_t ns;
 
-        if (!lib.timers && !lib.slow.io)
-            deadlock(lwp);
-        ns = trim_or_sleep(lib.timers ? lib.timers->rest->deadline_ns : USER_NS_NEVER);
-        if (lib.slow.io) {
-            poller_sleep(lwp, ns);
-            wake_due(lwp);
+        if (lib.slow.signals) {
+            signals_look(lwp);
+            if (state_of(lwp->current) == USER_ACTIVE) { /* it spins for a mutex */
+                release(lwp);
+                signals_deliver(lwp->current, NULL);
+                hold(lwp);
+            }
             continue;
         }
-        until.tv_sec = (time_t)(ns / USER_NS_PER_S);
-        until.tv_nsec = (long)(ns % USER_NS_PER_S);
+        if (!lib.timers && !lib.slow.io && !signals_may_come())
+            deadlock(lwp);
         count(&lwp->counts.idles);
-        clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL); /* EINTR: looks again */
-        wake_due(lwp);
+        ns = trim_or_sleep(lib.timers ? lib.timers->rest->deadline_ns : USER_NS_NEVER);
+        if (lib.slow.io)
+            poller_doze(lwp, ns);
+        else
+            idle_sleep(ns);
+        if (lib.timers)
+            wake_due(lwp);
     }
-    errno = saved;
+    release(lwp);
 }
 
 /* ---- giving up the PU ------------------------------------------------------------------------ */
 
 static __attribute__((noinline)) struct uthread *pick_slowly(struct lwp *lwp)
 {
+    hold(lwp);
     look_around(lwp);
+    if (lib.slow.signals)
+        signals_look(lwp);
+    release(lwp);
     if (!queue_any(&lwp->queue))
         idle(lwp);
     return lib.policy == USER_PRIORITY ? level_pop(&lwp->queue) : queue_pop(&lwp->queue.ready);
@@ -346,7 +370,7 @@ static inline struct uthread *pick_next(struct lwp *lwp)
 }
 #endif
 
-static void signals_raise(struct uthread *self); /* signals.h */
+static void arrive_here(struct uthread *self); /* sigrun.h */
 
 /* The caller has put itself on a list; returns when somebody has made it ready. */
 static inline void park_trusting(struct uthread *self)
@@ -358,10 +382,8 @@ static inline void park_trusting(struct uthread *self)
         switch_to(lwp, self, next);
         return;
     }
-#if USER_MN
     if (USER_UNLIKELY((uintptr_t)USER_LOAD(self->tp) & USER_TP_TAG) && tp_untag(self))
-        signals_raise(self);
-#endif
+        arrive_here(self);
 }
 
 /* True: it was interrupted, and is on that list no more. */
@@ -427,6 +449,8 @@ static void user_yield(void)
     struct uthread *self = lwp->current, *next;
 
     if (USER_UNLIKELY(USER_LOAD(lib.slow.any))) {
+        if (USER_LOAD(lib.slow.signals))
+            signals_deliver(self, NULL);
         look_around(lwp);
         if (lib.slow.yields)
             count(&lwp->counts.yields);

@@ -1,246 +1,359 @@
 /*
- * signals.h - signals. Included by user.h only.
+ * signals.h - signals: pending sets, and who gets which. Included by user.h only.
  *
- * The kernel knows one thread, so a signal of its own reaches whoever runs, on the stack it is on.
- * A signal for another thread is kept here, by signal number and then by age, as the kernel would:
- * a standard one once, a real-time one as often as it was sent. When the library switches to that
- * thread (see switch.h) it raises them, before the thread goes on: the handler runs in the thread
- * and on its stack, with the siginfo of the sender. A thread that waits is interrupted for that,
- * and waits again; but not one that a condition has let go to its mutex: it has its turn first.
+ * Each thread has its mask and its pending set in its control block, so that a change of the mask
+ * is a store: the kernel is asked only when something waits that the change lets in. After Powell
+ * et al. 1991, "SunOS Multi-thread Architecture" (signals), and D. Stein, D. Shah 1992,
+ * "Implementing Lightweight Threads" (USENIX Summer), whose four cases of a signal to the process
+ * are in signals_route():
+ *   1. the thread that runs has it open: its handler is run there, at once;
+ *   2. another thread has it open: it is pending for that one from now on, and its handler is run
+ *      when the library switches to it. If it waits for something it is interrupted for that, and
+ *      waits again; but not one that a condition has let go to its mutex: it has its turn first;
+ *   3. (several LWPs) that thread runs on another one, which is told by a directed signal;
+ *   4. nobody has it open: it waits here, for the process; the kernel's mask is lowered, and raised
+ *      again by whoever opens it.
+ * Who waits for a signal in sigwait goes before all of these.
  *
- * The mask is the kernel thread's: shared by all threads (but in a ucontext configuration, where
- * swapcontext keeps one per thread). What is raised while it is masked stays pending with the
- * kernel, for whoever runs when the mask is opened.
- *
- * kill is not async-signal-safe when aimed at another thread.
+ * Signals of one thread, and of the process, are kept by number and then by age, as the kernel
+ * would: a standard one once, a real-time one as often as it was sent.
  */
 #ifndef TL_USER_SIGNALS_H
 #define TL_USER_SIGNALS_H
 
-#include "../common/sys.h"
-
-#include <signal.h>
-#include <string.h>
-#include <sys/resource.h>
-
 struct user_signal {
     struct user_signal *next;
+    bool process; /* it was for the process, and only happens to be kept for this thread */
     siginfo_t info;
 };
 
-static struct user_signal **signal_place(struct uthread *t, int sig)
-{
-    struct user_signal **at = &t->rest->signals;
+/* Kept in stock for the handler that the kernel calls, which cannot allocate. */
+#define USER_SIGNALS_STOCK 64
 
+/* Invariants: known: the library has taken over what the kernel does with them (sigaction.h), so
+ * that action is true; FAULTS and NEVER count as known from the start. handlers: those of them with
+ * a function. pending is the set in kept. Changed in the library's own code only, or by the handler
+ * while that is not interrupted. */
+static struct {
+    uint64_t known, handlers;
+    uint64_t pending;         /* for the process: nobody has them open */
+    struct user_signal *kept; /* those */
+    struct user_signal *free;
+    size_t queued, stocked; /* kept for anybody; in the free list */
+    struct queue waiters;   /* threads in sigwait */
+    struct uthread *last;   /* who got the last one: tried first; may have ended */
+    uint64_t mask_at_boot;
+    struct sigaction action[65];
+} signals;
+
+/* ---- keeping --------------------------------------------------------------------------------- */
+
+static struct user_signal **signal_place(struct user_signal **at, int sig)
+{
     while (*at && (*at)->info.si_signo <= sig)
         at = &(*at)->next;
     return at;
 }
 
+/* signal_lock is held, here and in signal_add, signal_take. */
 static void signal_free(struct user_signal *s)
 {
-    lock_take(&lib.signal_lock);
-    s->next = lib.signals_free;
-    lib.signals_free = s;
-    lib.signals--;
-    lock_release(&lib.signal_lock);
+    s->next = signals.free;
+    signals.free = s;
+    signals.stocked++;
 }
 
-/* NULL: no memory, or as many are queued as the kernel would queue. */
-static struct user_signal *signal_new(int sig)
+/* Not in the handler. */
+static void signals_stock(void)
 {
-    struct user_signal *s;
-    struct rlimit limit;
+    struct lwp *lwp = lwp_self();
 
-    lock_take(&lib.signal_lock);
-    s = lib.signals_free;
-    if (sig >= SIGRTMIN && !getrlimit(RLIMIT_SIGPENDING, &limit) && lib.signals >= limit.rlim_cur) {
-        s = NULL;
-    } else if (s) {
-        lib.signals_free = s->next;
-        lib.signals++;
-    } else {
+    while (USER_LOAD(signals.stocked) < USER_SIGNALS_STOCK) {
+        struct user_signal *s;
+
+        hold(lwp);
         s = malloc(sizeof(*s));
-        lib.signals += s != NULL;
-    }
-    lock_release(&lib.signal_lock);
-    return s;
-}
-
-/* What never reached it. */
-static void signals_drop(struct uthread *t)
-{
-    struct user_signal *s;
-
-    thread_lock(t);
-    while ((s = t->rest->signals)) {
-        t->rest->signals = s->next;
+        release(lwp);
+        if (!s)
+            return;
+        lock_take(&lib.signal_lock);
         signal_free(s);
+        lock_release(&lib.signal_lock);
     }
-    tp_untag(t);
-    thread_unlock(t);
 }
 
-/* The kernel delivers it before it returns, unless it is masked. Leaves errno alone. */
-static int signal_raise(const siginfo_t *info)
+/* Adds it to a list and its set. EAGAIN: there is no memory at hand. */
+static int signal_add(struct user_signal **list, uint64_t *set, const siginfo_t *info, bool process)
 {
-    return (int)-SYS_CALL(SYS_rt_tgsigqueueinfo, lib.pid, lwp_self()->tid, info->si_signo, info, 0,
-                          0);
-}
+    struct user_signal **place = signal_place(list, info->si_signo), *s = signals.free;
+    uint64_t bit = signal_bit(info->si_signo);
 
-static struct user_signal *signal_first(struct uthread *self)
-{
-    struct user_signal *s;
-
-    thread_lock(self);
-    s = self->rest->signals;
-    if (s)
-        USER_STORE(self->rest->signals, s->next);
-    thread_unlock(self);
-    return s;
-}
-
-/* What its handler, if it has one and runs now, does to a call that waits. */
-static uint8_t signal_interrupts(int sig)
-{
-    struct sigaction action;
-    sigset_t masked;
-
-    if (sigprocmask(SIG_BLOCK, NULL, &masked) || sigismember(&masked, sig))
-        return 0;
-    if (sigaction(sig, NULL, &action) || action.sa_handler == SIG_DFL ||
-        action.sa_handler == SIG_IGN)
-        return 0;
-    return action.sa_flags & SA_RESTART ? USER_HANDLED : USER_HANDLED | USER_NO_RESTART;
-}
-
-static void signals_raise(struct uthread *self)
-{
-    struct user_signal *s;
-    uint8_t handled = 0;
-
-    while ((s = signal_first(self))) {
-        siginfo_t info = s->info;
-
-        handled |= signal_interrupts(info.si_signo);
-        if (signal_raise(&info)) {
-            /* Masked, and the kernel's queue is full: kept for the next time. */
-            thread_lock(self);
-            s->next = self->rest->signals;
-            USER_STORE(self->rest->signals, s);
-            thread_unlock(self);
-            break;
-        }
-        signal_free(s);
-    }
-    self->rest->handled |= handled; /* at last: a handler may have waited, too */
-}
-
-/* On the thread's own stack, before it goes on. A handler may do what it likes: end the thread, or
- * give up the PU, which overwrites the context that the thread is about to go on with. */
-static void arrive(void *arg)
-{
-    struct uthread *self = arg;
-#if !USER_MN
-    struct context resumed = self->context; /* the _shared switch keeps its own copy */
-#endif
-    enum user_state was = state_of(self);
-
-    state_set(self, USER_ACTIVE); /* what it was is not for a handler that gives up the PU */
-    switch_arrived(self);
-    signals_raise(self);
-    if (was == USER_EARLY_SEM) {
-        was = USER_ACTIVE;
-        sem_wait_again(self);
-    }
-#if !USER_MN
-    resumed.flags = self->context.flags;
-    self->context = resumed;
-#endif
-    state_set(self, was);
-    switch_announce(self, self, false);
-}
-
-/* EAGAIN: no memory, or as many are queued as the kernel would queue. t is locked, and lives. */
-static int signal_keep(struct uthread *t, const siginfo_t *info)
-{
-    struct user_signal **place = signal_place(t, info->si_signo), *s;
-
-    if (info->si_signo < SIGRTMIN)
-        for (s = t->rest->signals; s; s = s->next)
-            if (s->info.si_signo == info->si_signo)
-                return 0; /* pending already: once is enough */
-    s = signal_new(info->si_signo);
+    if ((*set & bit) && (bit & SIGNALS_STANDARD))
+        return 0; /* pending already: once is enough */
     if (!s)
         return EAGAIN;
+    signals.free = s->next;
+    signals.stocked--;
+    signals.queued++;
     s->info = *info;
+    s->process = process;
     s->next = *place;
-    USER_STORE(*place, s);
-    tp_tag(t);
+    *place = s;
+    *set |= bit;
     return 0;
 }
 
-static int user_kill(struct tl_thread id, int sig, const union sigval *value)
-{
-    struct uthread *self = lwp_self()->current, *t = table_find_locked(id);
-    int saved = errno, err = 0;
-    siginfo_t info;
-
-    if (!t)
-        return ESRCH;
-    if (has_ended(t))
-        err = ESRCH;
-    else if (sig < 0 || sig >= NSIG)
-        err = EINVAL;
-    if (err || !sig) {
-        thread_unlock(t);
-        return err;
-    }
-    memset(&info, 0, sizeof(info));
-    info.si_signo = sig;
-    info.si_code = value ? SI_QUEUE : SI_TKILL;
-    info.si_pid = lib.pid;
-    info.si_uid = getuid();
-    if (value)
-        info.si_value = *value;
-    if (t != self)
-        err = signal_keep(t, &info);
-    thread_unlock(t);
-    if (t == self)
-        return signal_raise(&info);
-#if USER_MN
-    heavy(); /* it may be about to wait: see user_cancel */
-#endif
-    if (!err)
-        interrupt(lwp_self(), t);
-    errno = saved;
-    return err;
-}
-
-static int user_mask(int how, const sigset_t *set, sigset_t *old)
-{
-    int saved = errno, err = 0;
-
-    if (sigprocmask(how, set, old))
-        err = errno;
-    errno = saved;
-    return err;
-}
-
-static void signals_end(void)
+/* Takes the oldest of sig. info: NULL, it is dropped. False: none. */
+static bool signal_take(struct user_signal **list, uint64_t *set, int sig, siginfo_t *info)
 {
     struct user_signal *s;
 
-    while ((s = lib.signals_free)) {
-        lib.signals_free = s->next;
-        free(s);
-    }
+    while (*list && (*list)->info.si_signo < sig)
+        list = &(*list)->next;
+    s = *list;
+    if (!s || s->info.si_signo != sig)
+        return false;
+    *list = s->next;
+    if (!s->next || s->next->info.si_signo != sig)
+        *set &= ~signal_bit(sig);
+    if (info)
+        *info = s->info;
+    signal_free(s);
+    signals.queued--;
+    return true;
 }
 
-/* wait, timedwait, suspend, pending: see user_why_not. */
-static const struct tl_signal_ops user_signal_ops = {
-    .kill = user_kill,
-    .mask = user_mask,
-};
+/* The lowest of the set that is pending for t or the process; 0: none. */
+static int signal_next(struct uthread *t, uint64_t set, siginfo_t *info)
+{
+    uint64_t any = (USER_LOAD(t->rest->pending) | USER_LOAD(signals.pending)) & set;
+    int sig;
+
+    if (!any)
+        return 0;
+    lock_take(&lib.signal_lock);
+    any = (t->rest->pending | signals.pending) & set;
+    sig = any ? __builtin_ctzll(any) + 1 : 0;
+    if (sig && !signal_take(&t->rest->signals, &t->rest->pending, sig, info))
+        signal_take(&signals.kept, &signals.pending, sig, info);
+    lock_release(&lib.signal_lock);
+    return sig;
+}
+
+/* ---- who gets it ----------------------------------------------------------------------------- */
+
+/* t is locked. */
+static inline bool can_handle(const struct uthread *t)
+{
+    enum user_state state = state_of(t);
+
+    return t->rest && state != USER_FREE && state != USER_ENDED && state != USER_WAITS_ALL;
+}
+
+/* Something is pending for t that it has open: t is to do something about it soon. If it runs, on
+ * another LWP, that is interrupted (case 3); it looks for the tag in every case when it is switched
+ * to. heavy(): whoever switches to it now either sees the tag or is seen here as its LWP. */
+static void signal_poke(struct lwp *lwp, struct uthread *t)
+{
+#if USER_MN
+    struct lwp *home = USER_LOAD(t->home);
+
+    heavy();
+    if (interrupt(lwp, t))
+        return;
+    if (home && home != lwp && USER_LOAD(home->current) == t)
+        SYS_CALL(SYS_tgkill, lib.pid, home->tid, USER_RETRY_SIGNAL, 0, 0, 0);
+    for (unsigned i = 0; i < USER_LOAD(lib.lwps_used); i++)
+        if (lib.lwp[i] != lwp && lib.lwp[i] != home && USER_LOAD(lib.lwp[i]->current) == t)
+            SYS_CALL(SYS_tgkill, lib.pid, lib.lwp[i]->tid, USER_RETRY_SIGNAL, 0, 0, 0);
+#else
+    interrupt(lwp, t);
+#endif
+}
+
+/* A thread that waits for it in sigwait gets it: it is pending for that one, which goes on. ESRCH:
+ * there is none. EAGAIN. */
+static int waiter_offer(struct lwp *lwp, const siginfo_t *info)
+{
+    uint64_t bit = signal_bit(info->si_signo);
+    struct uthread *t;
+    int err = ESRCH;
+
+    list_lock(&signals.waiters);
+    for (t = signals.waiters.head; t && !(t->rest->sigwait & bit); t = t->next)
+        ;
+    if (t) {
+        lock_take(&lib.signal_lock);
+        err = signal_add(&t->rest->signals, &t->rest->pending, info, true);
+        lock_release(&lib.signal_lock);
+        if (!err)
+            take_off(t);
+    }
+    list_unlock(&signals.waiters);
+    if (!err)
+        make_ready_as(lwp, t, USER_EARLY);
+    return err;
+}
+
+/* t gets it, if it has it open. ESRCH: it has not. EAGAIN. */
+static int open_offer(struct lwp *lwp, struct uthread *t, const siginfo_t *info)
+{
+    bool here = t == lwp->current && state_of(t) == USER_ACTIVE; /* the caller delivers */
+    int err = ESRCH;
+
+    if (!USER_LOAD(t->rest))
+        return ESRCH;
+    thread_lock(t);
+    if (can_handle(t) && !(USER_LOAD(t->rest->mask) & signal_bit(info->si_signo))) {
+        lock_take(&lib.signal_lock);
+        err = signal_add(&t->rest->signals, &t->rest->pending, info, true);
+        lock_release(&lib.signal_lock);
+        if (!err && !here)
+            tp_tag(t);
+    }
+    thread_unlock(t);
+    if (!err && !here)
+        signal_poke(lwp, t);
+    return err;
+}
+
+/* Somebody who may have it: who waits for it; else the one that runs, the one that got the last, or
+ * anybody who has it open. ESRCH, EAGAIN. */
+static int anybody_offer(struct lwp *lwp, const siginfo_t *info)
+{
+    struct uthread *last = USER_LOAD(signals.last);
+    int err = waiter_offer(lwp, info);
+
+    if (err == ESRCH)
+        err = open_offer(lwp, lwp->current, info);
+    if (TL_MUTANT("user-signal-current-only"))
+        return err;
+    if (err == ESRCH && last)
+        err = open_offer(lwp, last, info);
+    for (size_t i = 0; err == ESRCH && i < USER_LOAD(lib.table_used); i++) {
+        err = open_offer(lwp, &lib.table[i], info);
+        if (!err)
+            USER_STORE(signals.last, &lib.table[i]);
+    }
+    return err;
+}
+
+/* For the process. EAGAIN: no memory at hand; the signal is where it was.
+ *
+ * Who opens a signal stores its mask, light(), and looks at `pending`; who awaits one goes on the
+ * list, light(), and looks. Here it becomes pending, heavy(), and everybody is asked once more: one
+ * of both sees the other. */
+static int signals_route(struct lwp *lwp, const siginfo_t *info)
+{
+    uint64_t bit = signal_bit(info->si_signo);
+    siginfo_t again;
+    int err = anybody_offer(lwp, info);
+
+    if (err != ESRCH)
+        return err;
+    lock_take(&lib.signal_lock);
+    err = signal_add(&signals.kept, &signals.pending, info, true);
+    if (!err)
+        USER_STORE(lib.lowered, lib.lowered | bit);
+    lock_release(&lib.signal_lock);
+#if USER_MN
+    while (!err) {
+        bool have;
+
+        heavy();
+        lock_take(&lib.signal_lock);
+        have = signal_take(&signals.kept, &signals.pending, info->si_signo, &again);
+        lock_release(&lib.signal_lock);
+        if (!have)
+            break; /* who opened it has it */
+        if (anybody_offer(lwp, &again) == 0) {
+            lock_take(&lib.signal_lock);
+            USER_STORE(lib.lowered, lib.lowered & ~bit);
+            lock_release(&lib.signal_lock);
+            continue;
+        }
+        lock_take(&lib.signal_lock);
+        err = signal_add(&signals.kept, &signals.pending, &again, true);
+        lock_release(&lib.signal_lock);
+        break;
+    }
+#else
+    (void)again;
+#endif
+    return err;
+}
+
+/* For t alone; it is locked, and lives; gives back the lock. */
+static int signal_keep(struct lwp *lwp, struct uthread *t, const siginfo_t *info)
+{
+    uint64_t bit = signal_bit(info->si_signo);
+    bool here = t == lwp->current && state_of(t) == USER_ACTIVE, wanted;
+    int err;
+
+    lock_take(&lib.signal_lock);
+    err = signal_add(&t->rest->signals, &t->rest->pending, info, false);
+    lock_release(&lib.signal_lock);
+#if USER_MN
+    if (!here)
+        heavy(); /* as above */
+#endif
+    wanted = !here && (!(USER_LOAD(t->rest->mask) & bit) || USER_LOAD(t->rest->sigwait) & bit);
+    if (!err && wanted)
+        tp_tag(t);
+    thread_unlock(t);
+    if (!err && wanted)
+        signal_poke(lwp, t);
+    return err;
+}
+
+/* What the kernel has delivered on that LWP. EAGAIN: there is more. ring_lock is held. */
+static int ring_look(struct lwp *lwp, struct lwp *from)
+{
+    const siginfo_t *info;
+
+    while ((info = ring_first(from))) {
+        if (!is_retry(info) && signals_route(lwp, info))
+            return EAGAIN;
+        ring_drop(from);
+    }
+    return 0;
+}
+
+/* What the kernel has delivered while the library was at work, on this LWP and others. In the
+ * library's own code, or in the handler. Does not run handlers: see signals_deliver. */
+static void signals_look(struct lwp *lwp)
+{
+    int err;
+
+    USER_STORE(lib.slow.signals, 0);
+    atomic_thread_fence(memory_order_seq_cst);
+    lock_take(&lib.ring_lock);
+    err = ring_look(lwp, lwp);
+#if USER_MN
+    for (unsigned i = 0; !err && i < USER_LOAD(lib.lwps_used); i++)
+        err = ring_look(lwp, lib.lwp[i]);
+#endif
+    lock_release(&lib.ring_lock);
+    if (err)
+        USER_STORE(lib.slow.signals, 1); /* as soon as there is memory */
+    else
+        lwp->signals.full = false;
+}
+
+/* Signals that the kernel keeps are let in, as somebody has them open or waits for them now. What
+ * is kept here of a standard one stands for all that came after it. */
+static void signals_raise(uint64_t bits)
+{
+    uint64_t twice = bits & USER_LOAD(signals.pending) & SIGNALS_STANDARD;
+    struct timespec now = {0, 0};
+
+    if (twice)
+        while (SYS_CALL(SYS_rt_sigtimedwait, &twice, NULL, &now, sizeof(twice), 0, 0) > 0)
+            ;
+    lock_take(&lib.signal_lock);
+    if (!TL_MUTANT("user-signal-not-raised"))
+        USER_STORE(lib.lowered, lib.lowered & ~bits);
+    lock_release(&lib.signal_lock);
+}
 
 #endif

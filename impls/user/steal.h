@@ -365,6 +365,10 @@ static void user_yield(void)
     struct uthread *self = lwp->current, *next;
 
     if (USER_UNLIKELY(USER_LOAD(lib.slow.any))) {
+        if (USER_LOAD(lib.slow.signals)) {
+            signals_deliver(self, NULL);
+            lwp = lwp_self();
+        }
         look_around(lwp);
         if (USER_LOAD(lib.slow.yields))
             count(&lwp->counts.yields);

@@ -158,14 +158,19 @@ static inline void switch_await(const struct uthread *to)
 static inline __attribute__((always_inline)) bool
 switch_private(struct lwp *lwp, struct uthread *from, struct uthread *to)
 {
-    bool other_tp = USER_LOAD(to->tp) != USER_LOAD(from->tp);
+    bool other_tp;
 
     from->err = *lwp->err;
     *lwp->err = to->err;
     lwp->current = to;
+    other_tp = USER_LOAD(to->tp) != USER_LOAD(from->tp);
 #if USER_MN && defined(USER_TSAN)
     /* What the store of pc does, which it does not see. The last access to *from is above. */
     __tsan_release(&from->context);
+#endif
+#if USER_MN
+    /* Both may be tagged: others do that to a thread that runs, too. */
+    other_tp |= ((uintptr_t)USER_LOAD(to->tp) & USER_TP_TAG) != 0;
 #endif
     return USER_UNLIKELY(other_tp) && switch_tp(lwp, to);
 }

@@ -345,6 +345,7 @@ static const struct tl_sem_ops user_sem_ops = {
     .destroy = user_sem_destroy,
     .timedwait = user_sem_timedwait,
     .getvalue = user_sem_getvalue,
+    .post_in_handler = true,
 };
 
 #endif

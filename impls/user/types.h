@@ -9,6 +9,7 @@
 #include "../common/stack.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -60,10 +61,12 @@ enum user_state {
     USER_WAITS_SEM,       /* does not ask whether it was interrupted: see arrive() */
     USER_WAITS_SEM_TIMED, /* asks */
     USER_WAITS_JOIN,
-    USER_WAITS_IO,  /* for a descriptor: poller.h */
-    USER_WAITS_ALL, /* the first thread, after its entry returned */
-    USER_SLEEPS,    /* in the timer heap only */
-    USER_ENDED,     /* not joined yet; has neither stack nor rest */
+    USER_WAITS_IO,     /* for a descriptor: poller.h */
+    USER_WAITS_ALL,    /* the first thread, after its entry returned */
+    USER_SLEEPS,       /* in the timer heap only */
+    USER_WAITS_SIGNAL, /* sigwait: on the list of those */
+    USER_SUSPENDED,    /* until a handler has run in it; on no list */
+    USER_ENDED,        /* not joined yet; has neither stack nor rest */
     USER_STATES
 };
 
@@ -139,6 +142,9 @@ struct uthread_rest {
     void *high;                  /* end of its stack */
     struct stack_pool *pool;     /* that it goes back to; NULL: alone, as below */
     struct user_signal *signals; /* pending for it alone, in the order of delivery */
+    uint64_t mask;               /* signals that it has blocked; changed by itself only */
+    uint64_t pending;            /* those in signals */
+    uint64_t sigwait;            /* USER_WAITS_SIGNAL: what it waits for */
     struct personal personal;
     uint8_t priority, base_priority; /* with what it was lent by PI mutexes, and without */
 
@@ -146,11 +152,12 @@ struct uthread_rest {
         struct queue *list;
         struct uthread *target;
     } waits;
-    uint64_t deadline_ns; /* CLOCK_MONOTONIC */
+    uint64_t deadline_ns;         /* CLOCK_MONOTONIC */
+    uint32_t handled, in_handler; /* handlers that have returned, and that have not */
     struct uthread *child, *sibling, *previous;
     bool timed;
-    uint8_t handled; /* by signal handlers while it waited in WAITS_IO: poller.h */
-    int io_fd;       /* WAITS_IO: for this, for one of */
+    uint8_t io_handled; /* by signal handlers while it waited in WAITS_IO: poller.h */
+    int io_fd;          /* WAITS_IO: for this, for one of */
     uint32_t io_events;
     struct stack alone; /* base NULL: the caller's memory */
 #if USER_UCONTEXT
@@ -181,12 +188,29 @@ enum user_policy { USER_FIFO, USER_LIFO, USER_PRIORITY, USER_STEAL };
 union user_slow {
     uint64_t any;
     struct {
+        /* The first four are a word that M:1 sleeps on (idle_sleep). */
         uint8_t timers;  /* somebody is in the timer heap */
         uint8_t policy;  /* it is not the common one */
         uint8_t surplus; /* M:N: more LWPs are active than wanted */
+        uint8_t signals; /* the ring is not empty, or somebody is to be asked again */
         uint8_t yields;  /* they are counted: somebody has asked (inspect.h) */
         uint8_t io;      /* somebody waits for a descriptor */
     };
+};
+
+/* Signals that the kernel has delivered on an LWP while the library was at work.
+ * Invariants: in is written by the signal handler, out by the library; full: all that the library
+ * stands for is blocked until the ring has been looked at; kernel: what the kernel's mask is now.
+ * They belong to this LWP alone, but that others take out of the ring (ring_lock). */
+#define USER_RING 32
+struct lwp_signals {
+    volatile uint64_t kernel;
+    volatile unsigned in, out;
+    volatile bool full;
+    bool has_timer;
+    volatile bool armed; /* the timer runs */
+    int timer;           /* the kernel's number; see retry_soon */
+    siginfo_t ring[USER_RING];
 };
 
 /* Ready threads in the order of the policy. Invariants: with USER_PRIORITY they are in `levels`, of
@@ -230,12 +254,15 @@ struct lwp {
     unsigned io_tick; /* since the poller was */
     int no_err;
     int tid;
+    _Atomic uint32_t polls; /* it sleeps in the poller: poller_kick() wakes it */
+    volatile unsigned hold; /* not 0: it must not be switched away from, and signals wait */
+    volatile bool bounced;  /* the kernel was asked to run a handler at once (SA_ONSTACK) */
+    struct lwp_signals signals;
 #if !USER_MN
     struct run_queue queue;
 #else
     unsigned number; /* 0: the kernel thread that called run() */
     unsigned picks;  /* threads taken: now and then the oldest goes first; others read it */
-    unsigned hold;   /* not 0: it is in code that must not be switched away from */
     uint64_t seed;
     int64_t live; /* threads created less threads ended on it; others read it */
     void *tp;     /* thread pointer that the C library gave it */
@@ -260,7 +287,6 @@ struct lwp {
     struct detect_flag flag; /* what it shows to the detector */
     uint8_t joinable;        /* `thread` is to be joined; guarded by lwp_lock */
     bool was_lookout;        /* until it runs a thread */
-    _Atomic uint32_t polls;  /* it sleeps in the poller: poller_kick() wakes it */
     unsigned watch;          /* as a lookout: how often in a row there was nothing */
     struct uthread *bound;   /* runs this thread only; NULL: unbound ones */
     bool ended;              /* the bound thread has */
@@ -300,9 +326,9 @@ struct library {
     struct uthread *first; /* runs entry; NULL in a forked child of another thread */
     void *first_value;     /* what its entry returned, or it exited with */
     jmp_buf first_exit;    /* to the end of its entry */
-    size_t signals;        /* kept for threads that do not run */
-    struct user_signal *signals_free;
-    void *tp; /* the first kernel thread's own thread pointer */
+    bool signals_used;     /* the kernel calls the library for some */
+    uint64_t lowered;      /* signals that nobody has open: the kernel is to block them */
+    void *tp;              /* the first kernel thread's own thread pointer */
     struct slab_node *slabs;
     struct stack_pool pools[2][USER_SIZES]; /* [guarded] */
     /* See trim.h; guarded by pool_lock. */
@@ -339,7 +365,7 @@ struct library {
     _Atomic int active;       /* LWPs for unbound threads that are not spare, gone or outside */
     _Atomic int existing;     /* those that are not gone */
     struct user_lock table_lock __attribute__((aligned(64)));
-    struct user_lock pool_lock, timer_lock, signal_lock, lwp_lock, listed_lock;
+    struct user_lock pool_lock, timer_lock, signal_lock, ring_lock, lwp_lock, listed_lock;
     struct user_lock queue_lock __attribute__((aligned(64)));
     struct run_queue queue; /* policies other than STEAL */
     struct queue inbox;     /* made ready by who is no LWP for unbound threads */

@@ -19,6 +19,7 @@
  *     table.h    IDs to threads
  *     pool.h     stacks
  *     switch.h   from one thread to the next: the one place that switches, and what goes with it
+ *     sigkernel.h  signals: the kernel's mask, what it has delivered, what was interrupted
  *     timer.h    who waits for a time
  *     sched.h    run queue, wait lists, parking, interrupting, idling
  *     poller.h   who waits for a descriptor
@@ -26,7 +27,11 @@
  *     life.h     create, exit, join, detach, cancel
  *     sync.h     condition variable, semaphore
  *     io.h       jackets: calls that would block the kernel thread block the caller
- *     signals.h  signals
+ *     signals.h  signals: pending sets, who gets which
+ *     sigrun.h   ... how a handler is run
+ *     sigmask.h  ... masks, kill, pending
+ *     sigwait.h  ... waiting for them
+ *     sigaction.h  ... actions, and the handler that the kernel calls
  *     fork.h     fork, of the caller or of all threads
  *     info.h     names, stacks, priorities
  *     count.h, inspect.h   what it counts; the thread table, for who looks from outside
@@ -74,6 +79,8 @@
 
 #include "switch.h"
 
+#include "sigkernel.h"
+
 #include "timer.h"
 
 #include "sched.h"
@@ -89,6 +96,14 @@
 #include "io.h"
 
 #include "signals.h"
+
+#include "sigrun.h"
+
+#include "sigmask.h"
+
+#include "sigwait.h"
+
+#include "sigaction.h"
 
 #include "fork.h"
 

@@ -335,7 +335,7 @@ MUTANT(twice, "sem-posts-twice", "one post in a hundred counts twice", "sem.coun
 MUTANT(losing, "sem-loses-some-posts", "one post in twenty is lost", "sem.count", EVERYWHERE,
        apply_losing);
 MUTANT(losing_handler, "sem-loses-posts-of-handlers", "one post in twenty is lost",
-       "sem.post-in-handler", "nptl clone", apply_losing);
+       "sem.post-in-handler", EVERYWHERE, apply_losing);
 MUTANT(ebusy, "sem-try-answers-ebusy", "trywait of an empty semaphore answers EBUSY", "sem.try",
        EVERYWHERE, apply_ebusy);
 MUTANT(wrapping, "sem-hides-overflow", "a post beyond the greatest value answers 0", "sem.overflow",

@@ -21,15 +21,14 @@ static struct state *the_state;
 
 static void handler(int number)
 {
-    pid_t tid;
     unsigned i = 0;
     struct state *st = the_state;
-    uint64_t now = tl_now_ns();
+    uint64_t now = tl_now_ns(), me;
 
     (void)number;
     tl_record(st->sig.latency, now - atomic_load_explicit(&st->sig.sent_ns, memory_order_relaxed));
-    tid = (pid_t)syscall(SYS_gettid);
-    while (i < RECEIVERS && st->receiver[i].tid != tid)
+    me = st->ctx->impl->self().id;
+    while (i < RECEIVERS && st->receiver[i].thread.id != me)
         i++;
     atomic_fetch_add_explicit(&st->by[i], 1, memory_order_relaxed);
     /* Release: pairs with the acquire in sig_await. */
@@ -64,10 +63,10 @@ static enum tl_status setup(struct tl_ctx *ctx)
     memset(st, 0, sizeof(*st));
     ctx->state = the_state = st;
     st->ctx = ctx;
-    st->same_pu = model_same_pu(ctx);
-    if (model_user_level(ctx))
+    st->same_pu = sig_same_pu(ctx);
+    if (model_user_level(ctx) && !ctx->impl->signal->action)
         return tl_unsupported(ctx,
-                              "%s has one kernel thread and one mask: no thread can have the "
+                              "%s has the masks of its kernel threads: no thread can have the "
                               "signal open while another has not",
                               ctx->impl->name);
     sigemptyset(&set);
@@ -132,7 +131,7 @@ static const char *const rests_on[] = {"signal.process-once", "mask.inherited", 
 static const struct tl_bench signal_process = {
     .abi = TL_ABI,
     .name = "signal.process",
-    .version = 1,
+    .version = 2,
     .title = "Signal to the process",
     .op = "one signal sent to the process, until the sender sees that one thread has handled it",
     .needs = TL_NEED_SIGNAL | TL_NEED_SEM,

@@ -69,6 +69,12 @@ static inline enum tl_status sig_init(struct sig *s, struct tl_ctx *ctx, int num
     return error ? tl_failed(ctx, "sigaction: %s", strerror(error)) : TL_OK;
 }
 
+/* Sender and receiver share a PU, or the only kernel thread there is. */
+static inline bool sig_same_pu(const struct tl_ctx *ctx)
+{
+    return model_same_pu(ctx) || (model_user_level(ctx) && !tl_trait(ctx, TL_PARALLEL));
+}
+
 /* Waits until all that was sent has been handled. Between PUs it spins; on one PU it yields, since
  * the receiver needs the PU. Returns 0 or ETIMEDOUT. */
 static inline int sig_await(struct sig *s, bool same_pu)

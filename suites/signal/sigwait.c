@@ -46,7 +46,7 @@ static enum tl_status setup(struct tl_ctx *ctx)
         return tl_failed(ctx, "aligned_alloc: %s", strerror(ENOMEM));
     memset(st, 0, sizeof(*st));
     ctx->state = st;
-    st->same_pu = model_same_pu(ctx);
+    st->same_pu = sig_same_pu(ctx);
     sigemptyset(&st->set);
     sigaddset(&st->set, SIGUSR1);
     error = ctx->impl->signal->mask(SIG_BLOCK, &st->set, &st->old);

@@ -37,9 +37,11 @@ static enum tl_status setup(struct tl_ctx *ctx)
     memset(st, 0, sizeof(*st));
     ctx->state = st;
     st->running = strcmp(tl_axis(ctx, "state"), "running") == 0;
-    st->x.same_pu = model_same_pu(ctx);
+    st->x.same_pu = sig_same_pu(ctx);
+    if (model_user_level(ctx) && !ctx->impl->signal->action)
+        return sig_send_failed(ctx, ENOTSUP);
     if (st->running && st->x.same_pu)
-        return tl_unsupported(ctx, "the receiver cannot be running on the PU of the sender");
+        return tl_unsupported(ctx, "the receiver cannot be running where the sender is");
     enum tl_status status = sig_init(&st->x.sig, ctx, SIGUSR1, sig_handler);
     if (status == TL_OK)
         status = receiver_start(&st->x.receiver, ctx, 1, receive, st);

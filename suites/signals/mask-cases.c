@@ -329,7 +329,38 @@ static const struct tl_mutant mask_not_lowered = {
     .name = "mask-not-lowered",
     .fault = "a thread opens a signal in the library, but not in the kernel",
     .kills = "mask.case2 mask.case3 mask.case4",
-    .of = "nptl clone ucontext",
+    .of = "nptl clone",
     .apply = apply_lazy,
 };
 TL_MUTANT_OF(mask_not_lowered);
+
+static const struct tl_mutant mask_opens_late = {
+    .abi = TL_ABI,
+    .name = "mask-opens-late",
+    .fault = "a thread that opens a signal has it blocked still",
+    .kills = "mask.case2 mask.case4",
+    .of = "green ucontext",
+    .apply = apply_lazy,
+};
+TL_MUTANT_OF(mask_opens_late);
+
+#ifdef TL_INJECT
+static const struct tl_mutant user_lost = {
+    .abi = TL_ABI,
+    .name = "user-signal-not-raised",
+    .fault = "the library opens a signal, the kernel's mask stays lowered: the next one is not "
+             "delivered",
+    .kills = "mask.case4",
+    .of = "green ucontext",
+};
+TL_MUTANT_OF(user_lost);
+
+static const struct tl_mutant user_current_only = {
+    .abi = TL_ABI,
+    .name = "user-signal-current-only",
+    .fault = "the library looks only at the thread that runs for one that has a signal open",
+    .kills = "mask.case2",
+    .of = "green ucontext",
+};
+TL_MUTANT_OF(user_current_only);
+#endif

@@ -83,18 +83,21 @@ TL_CHECK(mask_inherited);
 
 /* ---- mutant ---------------------------------------------------------------------------------- */
 
+static const struct tl_signal_ops *ops;
+
 static void *all_open(void *(*entry)(void *), void *arg)
 {
     static _Atomic unsigned starts;
     sigset_t none = signals_of(0);
 
     if (atomic_fetch_add(&starts, 1) % 8 == 7)
-        sigprocmask(SIG_SETMASK, &none, NULL); /* of the calling kernel thread */
+        ops->mask(SIG_SETMASK, &none, NULL);
     return entry(arg);
 }
 
 static void apply(struct tl_impl *impl)
 {
+    ops = impl->signal;
     wrap_entries(impl, all_open);
 }
 

@@ -80,6 +80,7 @@ static const struct tl_check mask_no_syscall = {
         "no race: one system call is enough to fail. Models in which each thread is a kernel "
         "thread do not promise it",
     .needs = "signal.mask",
+    .params = "lwps=1", /* exit(2) of the only kernel thread ends the process */
     .outside = outside,
 };
 TL_CHECK(mask_no_syscall);

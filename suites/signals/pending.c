@@ -281,7 +281,7 @@ static const struct tl_mutant pending_is_shared = {
     .name = "pending-is-shared",
     .fault = "what was seen pending by one thread is shown to all, also later",
     .kills = "pending.thread pending.process signal.process-pending-visible",
-    .of = "nptl clone",
+    .of = "nptl clone green",
     .apply = apply_anybody,
 };
 TL_MUTANT_OF(pending_is_shared);
@@ -306,7 +306,7 @@ static const struct tl_mutant kill_self_hits_process = {
     .name = "kill-self-hits-process",
     .fault = "now and then a thread's signal to itself is sent to the process",
     .kills = "pending.waits-for-thread pending.thread",
-    .of = "nptl clone",
+    .of = "nptl clone green",
     .apply = apply_whoever,
 };
 TL_MUTANT_OF(kill_self_hits_process);
@@ -340,7 +340,7 @@ static const struct tl_mutant pending_hides_process = {
     .name = "pending-hides-process",
     .fault = "pending tells of the thread's own set only",
     .kills = "pending.process signal.process-pending-visible",
-    .of = "nptl clone",
+    .of = "nptl clone green",
     .apply = apply_own,
 };
 TL_MUTANT_OF(pending_hides_process);

@@ -229,7 +229,7 @@ static const struct tl_mutant switch_drops_signals = {
     .name = "switch-drops-signals",
     .fault = "a signal that comes during one of 16 switches is thrown away",
     .kills = "signal.process-once",
-    .of = "nptl clone",
+    .of = "nptl clone green",
     .apply = apply_ignoring,
 };
 TL_MUTANT_OF(switch_drops_signals);

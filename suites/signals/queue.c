@@ -267,7 +267,7 @@ static int kill_coalescing(struct tl_thread t, int sig, const union sigval *valu
 {
     sigset_t pending;
 
-    sigpending(&pending);
+    sound->pending(&pending);
     return sigismember(&pending, sig) == 1 ? 0 : sound->kill(t, sig, value);
 }
 

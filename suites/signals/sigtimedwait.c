@@ -140,7 +140,7 @@ static const struct tl_mutant sigtimedwait_halves = {
     .name = "sigtimedwait-halves",
     .fault = "a timed wait lasts half its time",
     .kills = "sigtimedwait.timeout",
-    .of = "nptl clone",
+    .of = "nptl clone green",
     .apply = apply_half,
 };
 TL_MUTANT_OF(sigtimedwait_halves);
@@ -164,7 +164,7 @@ static const struct tl_mutant sigtimedwait_loses_value = {
     .name = "sigtimedwait-loses-value",
     .fault = "a timed wait gives the signal without its value",
     .kills = "sigtimedwait.takes",
-    .of = "nptl clone",
+    .of = "nptl clone green",
     .apply = apply_without,
 };
 TL_MUTANT_OF(sigtimedwait_loses_value);

@@ -206,7 +206,7 @@ static const struct tl_mutant sigwait_leaves_signal = {
     .name = "sigwait-leaves-signal",
     .fault = "one wait in 256 does not take its signal away: the next one gets it again",
     .kills = "sigwait.exactly-once",
-    .of = "nptl clone",
+    .of = "nptl clone green",
     .apply = apply_twice,
 };
 TL_MUTANT_OF(sigwait_leaves_signal);
@@ -230,7 +230,7 @@ static const struct tl_mutant sigwait_returns_early = {
     .name = "sigwait-returns-early",
     .fault = "one wait in four returns before a signal has come",
     .kills = "sigwait.blocks-others sigwait.exactly-once",
-    .of = "nptl clone",
+    .of = "nptl clone green",
     .apply = apply_early,
 };
 TL_MUTANT_OF(sigwait_returns_early);
@@ -266,7 +266,7 @@ static const struct tl_mutant sigwait_stops_all = {
     .name = "sigwait-stops-all",
     .fault = "no thread gets on while one waits for a signal",
     .kills = "sigwait.blocks-others",
-    .of = "nptl clone",
+    .of = "nptl clone green",
     .apply = apply_stops,
 };
 TL_MUTANT_OF(sigwait_stops_all);

@@ -203,7 +203,7 @@ static const struct tl_mutant suspend_two_steps = {
     .name = "suspend-two-steps",
     .fault = "suspend opens the mask first and waits then: a signal in between is missed",
     .kills = "suspend.until-handler",
-    .of = "nptl clone",
+    .of = "nptl clone green",
     .apply = apply_two_steps,
 };
 TL_MUTANT_OF(suspend_two_steps);
@@ -230,7 +230,7 @@ static const struct tl_mutant suspend_returns_early = {
     .name = "suspend-returns-early",
     .fault = "suspend opens the mask for a moment and returns",
     .kills = "suspend.until-handler suspend.blocks-alone",
-    .of = "nptl clone",
+    .of = "nptl clone green",
     .apply = apply_not_at_all,
 };
 TL_MUTANT_OF(suspend_returns_early);
@@ -265,7 +265,7 @@ static const struct tl_mutant suspend_stops_others = {
     .name = "suspend-stops-others",
     .fault = "no thread gets on while one is suspended",
     .kills = "suspend.blocks-alone",
-    .of = "nptl clone",
+    .of = "nptl clone green",
     .apply = apply_stops_all,
 };
 TL_MUTANT_OF(suspend_stops_others);

@@ -110,17 +110,21 @@ TL_CHECK(sync_fault);
 
 /* ---- mutants --------------------------------------------------------------------------------- */
 
+static const struct tl_signal_ops *ops;
+
 static void *all_blocked(void *(*entry)(void *), void *arg)
 {
     sigset_t all;
 
     sigfillset(&all);
-    sigprocmask(SIG_SETMASK, &all, NULL); /* of the calling kernel thread */
+    ops->mask(SIG_SETMASK, &all, NULL);
+    sigprocmask(SIG_SETMASK, &all, NULL); /* also where the mask is the library's */
     return entry(arg);
 }
 
 static void apply_blocked(struct tl_impl *impl)
 {
+    ops = impl->signal;
     wrap_entries(impl, all_blocked);
 }
 

@@ -1,0 +1,189 @@
+/*
+ * sigmask.h - signals: masks, kill, what is pending. Included by user.h only.
+ */
+#ifndef TL_USER_SIGMASK_H
+#define TL_USER_SIGMASK_H
+
+#include <sys/resource.h>
+
+static void signals_adopt(uint64_t bits); /* sigaction.h */
+
+/* A signal that comes after the mask was stored is treated by that; one that came before is seen
+ * when the caller looks for it after this: see signals_route. */
+static inline void mask_changed(void)
+{
+#if USER_MN
+    light();
+#else
+    atomic_signal_fence(memory_order_seq_cst);
+#endif
+}
+
+static int user_mask(int how, const sigset_t *set, sigset_t *old)
+{
+    struct uthread *self = lwp_self()->current;
+    struct uthread_rest *rest = self->rest;
+    uint64_t before = rest->mask, now = before, bits;
+
+    if (set) {
+        bits = bits_of(set) & ~SIGNALS_NEVER;
+        if (how == SIG_BLOCK)
+            now |= bits;
+        else if (how == SIG_UNBLOCK)
+            now &= ~bits;
+        else if (how == SIG_SETMASK)
+            now = bits;
+        else
+            return EINVAL;
+        if (USER_UNLIKELY(now & ~signals.known))
+            signals_adopt(now & ~signals.known);
+        USER_STORE(rest->mask, now);
+        mask_changed();
+    }
+    if (old)
+        bits_to(before, old);
+    if (USER_UNLIKELY((before & ~now &
+                       (USER_LOAD(rest->pending) | USER_LOAD(signals.pending) |
+                        USER_LOAD(lib.lowered))) != 0) ||
+        USER_UNLIKELY(USER_LOAD(lib.slow.signals)))
+        signals_deliver(self, NULL);
+    return 0;
+}
+
+/* What nobody handles has its effect on the process, whichever thread it is for. */
+static bool acts_at_once(const struct uthread *t, uint64_t bit)
+{
+    if (bit & SIGNALS_NEVER)
+        return true;
+    return !(t->rest->mask & bit) && !(signals.handlers & bit) && !(bit & SIGNALS_FAULTS) &&
+           !(t->rest->sigwait & bit);
+}
+
+/* Async-signal-safe, but that a full stock is not filled up in a handler (EAGAIN). */
+static int user_kill(struct tl_thread id, int sig, const union sigval *value)
+{
+    struct lwp *lwp = lwp_self();
+    struct uthread *self = lwp->current, *t;
+    uint64_t bit = sig > 0 && sig < NSIG ? signal_bit(sig) : 0;
+    struct rlimit limit;
+    siginfo_t info;
+    int err;
+
+    if (bit & ~signals.known)
+        signals_adopt(bit); /* perhaps with a handler that sigaction(2) has set */
+    if (!self->rest->in_handler)
+        signals_stock();
+    t = table_find_locked(id);
+    if (!t)
+        return ESRCH;
+    if (has_ended(t) || !bit) {
+        err = has_ended(t) ? ESRCH : sig ? EINVAL : 0;
+        thread_unlock(t);
+        return err;
+    }
+    memset(&info, 0, sizeof(info));
+    info.si_signo = sig;
+    info.si_code = value ? SI_QUEUE : SI_TKILL;
+    info.si_pid = lib.pid;
+    info.si_uid = (uid_t)SYS_CALL(SYS_getuid, 0, 0, 0, 0, 0, 0);
+    if (value)
+        info.si_value = *value;
+    if (acts_at_once(t, bit)) {
+        thread_unlock(t);
+        return signals.known & SIGNALS_OURS & bit ? default_action(sig, &info)
+                                                  : signal_to_kernel(&info);
+    }
+    if (t == self && !((self->rest->mask | USER_LOAD(self->rest->pending)) & bit)) {
+        thread_unlock(t);
+        signal_handle(self, &info, NULL);
+        signals_deliver(self, NULL);
+        return 0;
+    }
+    if (sig >= SIGRTMIN && !SYS_CALL(SYS_prlimit64, 0, RLIMIT_SIGPENDING, NULL, &limit, 0, 0) &&
+        USER_LOAD(signals.queued) >= limit.rlim_cur) {
+        thread_unlock(t);
+        return EAGAIN;
+    }
+    err = signal_keep(lwp, t, &info);
+    if (!err && t == self)
+        signals_deliver(self, NULL);
+    return err;
+}
+
+#if USER_MN
+/* What the kernel has chosen another LWP for, which has not got to it. */
+static void signals_fetch(struct lwp *lwp)
+{
+    uint64_t set = signals.known & SIGNALS_OURS & ~signal_bit(USER_RETRY_SIGNAL);
+    struct timespec now = {0, 0};
+    siginfo_t info;
+
+    while (SYS_CALL(SYS_rt_sigtimedwait, &set, &info, &now, sizeof(set), 0, 0) > 0)
+        signals_route(lwp, &info);
+}
+#endif
+
+/* What the kernel keeps is behind what is kept here, but in the child of a fork. */
+static int user_pending(sigset_t *set)
+{
+    struct lwp *lwp = lwp_self();
+    const struct uthread_rest *rest = lwp->current->rest;
+    uint64_t kernel = 0;
+
+    if (lib.slow.signals)
+        signals_deliver(lwp->current, NULL);
+#if USER_MN
+    signals_fetch(lwp);
+#endif
+    if (USER_LOAD(lib.lowered))
+        SYS_CALL(SYS_rt_sigpending, &kernel, sizeof(kernel), 0, 0, 0, 0);
+    sigemptyset(set);
+    bits_to((rest->pending | signals.pending | kernel) & rest->mask, set);
+    return 0;
+}
+
+/* A thread has ended, or is about to: what was for it alone has missed it, what was for the process
+ * has not. */
+static __attribute__((noinline)) void signals_orphaned(struct user_signal *s)
+{
+    while (s) {
+        struct user_signal *next = s->next;
+        siginfo_t info = s->info;
+        bool process = s->process;
+
+        lock_take(&lib.signal_lock);
+        signals.queued--;
+        signal_free(s); /* so that there is one for signals_route */
+        lock_release(&lib.signal_lock);
+        if (process)
+            signals_route(lwp_self(), &info);
+        s = next;
+    }
+}
+
+/* No signal is for t any more. t is locked. */
+static struct user_signal *signals_close(struct uthread *t)
+{
+    struct user_signal *s;
+
+    lock_take(&lib.signal_lock);
+    s = t->rest->signals;
+    USER_STORE(t->rest->mask, ~UINT64_C(0));
+    t->rest->signals = NULL;
+    USER_STORE(t->rest->pending, 0);
+    lock_release(&lib.signal_lock);
+    return s;
+}
+
+static void signals_drop(struct uthread *t)
+{
+    struct user_signal *s;
+
+    thread_lock(t);
+    s = signals_close(t);
+    tp_untag(t);
+    thread_unlock(t);
+    signals_orphaned(s);
+}
+
+#endif
