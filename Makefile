@@ -18,13 +18,13 @@ PREFIX ?= /usr/local
 ifeq ($(origin CC),default)
 CC := gcc
 endif
-OBJCOPY ?= objcopy
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
 SHELL := /bin/sh
 Q := $(if $(V),,@)
+comma := ,
 
 # ---- configurations ---------------------------------------------------------------------------------
 
@@ -77,7 +77,13 @@ WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvl
 ALIGN := -falign-functions=64 -falign-loops=64
 RECORDED_FLAGS = -std=gnu11 $(WARNINGS) $(ALIGN) $(SANITIZE_$(CONFIG)) -pthread $(CPPFLAGS) $(CFLAGS)
 ALL_CFLAGS = -Iharness -D_GNU_SOURCE= -DTHREADLAB_VERSION='"$(VERSION)"' $(PKG_CFLAGS) $(RECORDED_FLAGS)
-ALL_LDFLAGS = -rdynamic -pthread $(SANITIZE_$(CONFIG)) $(PKG_LDFLAGS) $(LDFLAGS)
+# Calls that impls/common/critical.c stands in for.
+WRAPPED := malloc calloc realloc aligned_alloc posix_memalign free vfprintf vprintf fprintf printf \
+	fwrite fread fputs puts fputc putc putchar fgetc getc getchar ungetc fgets getline getdelim fflush \
+	fclose fseek fseeko ftell ftello rewind perror setvbuf flockfile ftrylockfile funlockfile dlopen \
+	dlclose dlsym pthread_once sigaction signal sigprocmask pthread_sigmask
+WRAP = $(if $(filter asan tsan,$(CONFIG)),,$(addprefix -Wl$(comma)--wrap=,$(WRAPPED)))
+ALL_LDFLAGS = -rdynamic -pthread $(SANITIZE_$(CONFIG)) $(WRAP) $(PKG_LDFLAGS) $(LDFLAGS)
 ALL_LDLIBS = $(LDLIBS) -lhwloc -lpfm -ljansson -lmd -ldl -lm
 
 # ---- files ------------------------------------------------------------------------------------------
@@ -96,6 +102,11 @@ TESTS := $(patsubst harness/test/%.c,$(B)/test/%,$(TEST_SOURCES))
 PLUGINS := $(patsubst harness/test/plugin/%.c,$(B)/plugin/%.so,$(sort $(wildcard harness/test/plugin/*.c)))
 PADS := 64 448 2112 4544
 ENV_OBJECTS := $(call object,$(wildcard harness/env*.c))
+# Their text is the section tl_user_text, so that a handler can tell it from its address
+# (impls/user/text.h): the user-level libraries, and what works for them inside.
+IN_LIBRARY := $(call object,$(shell grep -l '"../user/user.h"' impls/*/*.c) \
+	$(addprefix impls/common/,atfork.c critical.c personal.c stack.c tls.c))
+OBJCOPY = $(eval OBJCOPY := $(shell $(CC) -print-prog-name=objcopy))$(OBJCOPY)
 
 NEWEST = ls -t results/*/*/*.jsonl 2>/dev/null | grep -Ev '^results/reference/|\.layout\.jsonl$$' | head -n 1
 
@@ -239,7 +250,7 @@ update = mkdir -p $(@D) && cat >$@.new && { cmp -s $@.new $@ && rm $@.new || mv 
 quoted = '$(subst ','\'',$(1))'
 
 $(B)/flags: FORCE
-	@printf '%s\n' $(call quoted,$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(ALL_LDLIBS)) | { $(update); }
+	@printf '%s\n' $(call quoted,$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(ALL_LDLIBS) $(IN_LIBRARY)) | { $(update); }
 
 # What is linked: a source that went away relinks.
 $(B)/objects: FORCE
@@ -304,13 +315,15 @@ $(TESTS): $(B)/test/%: $(B)/harness/test/%.o $(filter-out %/harness/main.o,$(OBJ
 
 # The code of the user-level thread library lies together, so that a signal handler can tell whether it
 # has interrupted it (impls/user/sigkernel.h).
-$(filter $(addprefix $(B)/impls/,green/% ucontext/% hybrid/%),$(OBJECTS)): RENAME := \
+$(IN_LIBRARY): RENAME := \
 	$(foreach part,.text .text.unlikely .text.hot .text.startup .text.exit,--rename-section $(part)=tl_user_text)
 $(ENV_OBJECTS): EXTRA := -include $(B)/revision.h
 # Large frames probe the guard below a stack.
 PROBES = $(eval PROBES := $(shell $(CC) -Werror -fstack-clash-protection -x c -c -o /dev/null /dev/null \
 	2>/dev/null && echo '-fstack-clash-protection -DTL_STACK_PROBES'))$(PROBES)
 $(filter $(B)/suites/%,$(OBJECTS)): EXTRA = -DTL_SUITE $(PROBES)
+# An object of -flto has no text yet.
+$(IN_LIBRARY): EXTRA := -fno-plt -fno-lto
 
 $(OBJECTS) $(PLUGINS): $(B)/flags | $(B)/can-build
 $(patsubst $(B)/test/%,$(B)/harness/test/%.o,$(TESTS)): $(B)/flags | $(B)/can-link-tests

@@ -31,6 +31,10 @@ static const struct tl_param user_params[] = {
     {"policy", "fifo,lifo,priority",
      "order of the run queue: as they became ready, the reverse, or by priority", NULL},
 #endif
+    {"preempt", "off,timer,cputime",
+     "a thread loses the PU after a quantum: never, of time, or of CPU time (whole kernel ticks)",
+     NULL},
+    {"quantum", "10000,3000,1000,300,100", "microseconds between two ticks of preempt", NULL},
     {NULL, NULL, NULL, NULL},
 };
 
@@ -146,6 +150,10 @@ static int user_boot(const struct tl_boot *boot)
             return err;
         }
     }
+    err = preempt_boot(boot->param(boot, "preempt"), boot->param(boot, "quantum"));
+    if (err)
+        return err;
+    lib.handler_room = preempt_room();
     err = lwp_boot(boot);
     if (!err)
         err = table_boot();
@@ -246,8 +254,10 @@ static int user_run(const struct tl_boot *boot, void *(*entry)(void *), void *ar
     struct uthread *self;
     int err = user_boot(boot);
 
-    if (err)
+    if (err) {
+        preempt_end();
         return err;
+    }
     self = lib.first = lwp_self()->current = table_take(lwp_self());
     self->rest = &rest;
     self->tp = lib.tp;
@@ -267,20 +277,25 @@ static int user_run(const struct tl_boot *boot, void *(*entry)(void *), void *ar
         err = concurrency_apply(lwps_named(boot->param(boot, "lwps")));
     if (err) {
         user_end();
+        preempt_end();
         return err;
     }
 #endif
     live_add(lwp_self(), 1);
     signals_boot(lwp_self(), self);
 
-    run_first(entry, arg);
+    err = preempt_start(lwp_self(), 0);
+    if (!err)
+        run_first(entry, arg);
     finish(self);
     if (value)
         *value = lib.first_value;
     wait_for_all(self);
+    preempt_stop(lwp_self());
     lwp_self()->current = NULL;
     user_end();
-    return 0;
+    preempt_end();
+    return err;
 }
 
 #if USER_MN

@@ -83,7 +83,7 @@ static void lwps_drop_others(struct lwp *lwp, struct uthread *self)
     lwp->joinable = 0;
     lwp->live = 1;
     lwp->slot = NULL;
-    lwp->fifo = lwp->pinned = (struct queue){0};
+    lwp->fifo = lwp->pinned = lwp->preempt.here = (struct queue){0};
     atomic_store(&lwp->deque.bottom, atomic_load(&lwp->deque.top));
     self->home = NULL;
     self->rest->timed = false;
@@ -177,10 +177,11 @@ static void renumber(struct lwp *lwp)
  */
 static void as_kernel_thread(void (*f)(void *), void *arg)
 {
-    const struct lwp *lwp = lwp_self();
+    struct lwp *lwp = lwp_self();
     const struct uthread *self = lwp->current;
     void *tp = USER_MN ? lwp_tp(lwp) : lib.tp;
 
+    lwp->hold++;
     if (lib.full_tls && tp_of(self) != tp) {
         write_tp(tp);
         f(arg);
@@ -188,6 +189,7 @@ static void as_kernel_thread(void (*f)(void *), void *arg)
     } else {
         f(arg);
     }
+    lwp->hold--;
 }
 
 struct forked {
@@ -235,6 +237,7 @@ static int fork_some(pid_t *pid, bool all)
         watch_child(lwp);
 #endif
         release(lwp);
+        preempt_forked(lwp); /* EAGAIN: no more timers: then nobody is preempted */
         atfork_child();
     }
     *pid = forked.pid;

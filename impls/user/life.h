@@ -235,6 +235,7 @@ static __attribute__((noreturn)) void user_exit(void *value)
 {
     struct uthread *self = lwp_self()->current;
 
+    preempt_unmask();
     finish(self);
     if (self == lib.first) {
         lib.first_value = value;
@@ -400,6 +401,7 @@ static int user_create(struct tl_thread *id, const struct tl_attr *attr, void *(
     rest->mask = self->rest->mask;
     rest->pending = rest->sigwait = 0;
     rest->handled = rest->in_handler = 0;
+    rest->critical = 0;
     rest->entry = entry;
     rest->arg = arg;
     rest->pool = pool;

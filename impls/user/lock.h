@@ -119,14 +119,16 @@ static inline void list_unlock(const void *at)
  * handled and nobody is preempted there. (In its own code they see that by the instruction.) */
 static inline void hold(struct lwp *lwp)
 {
-    lwp->hold++;
+    if (lwp) /* NULL: a kernel thread of the library that runs no threads */
+        lwp->hold++;
     atomic_signal_fence(memory_order_seq_cst);
 }
 
 static inline void release(struct lwp *lwp)
 {
     atomic_signal_fence(memory_order_seq_cst);
-    lwp->hold--;
+    if (lwp)
+        lwp->hold--;
 }
 
 #endif

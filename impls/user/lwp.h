@@ -242,6 +242,7 @@ static void token_wait(struct lwp *lwp, uint64_t until_ns)
  * True: it was claimed. */
 static bool lwp_doze(struct lwp *lwp, uint32_t phase, uint64_t until_ns, bool poll)
 {
+    preempt_idle(lwp);
     if (poll)
         poller_doze(lwp, until_ns);
     else
@@ -380,6 +381,8 @@ static bool lwp_retire(struct lwp *lwp)
 {
     bool claimed;
 
+    if (lwp->preempt.here.head) /* nobody else takes them */
+        return false;
     lock_take(&lib.lwp_lock);
     if (!lwp->number || atomic_load(&lib.active) <= (int)lib.wanted) {
         if (atomic_load(&lib.active) <= (int)lib.wanted)
@@ -464,6 +467,7 @@ static void idle_loop(struct lwp *lwp)
                 lwp->was_lookout = false;
                 wake_one();
             }
+            preempt_busy(lwp);
             switch_to(lwp, lwp->idle, t);
             look = false;
             continue;
@@ -551,7 +555,10 @@ static void *lwp_main(void *arg)
     atomic_store(&lwp->started, 1);
     futex_wake(&lwp->started, INT_MAX);
     signals_begin_lwp(lwp);
+    if (!lwp->bound)
+        preempt_start(lwp, lwp->number); /* EAGAIN: nobody is preempted on it */
     idle_loop(lwp);
+    preempt_stop(lwp);
     watch_leave(lwp);
     signals_end_lwp(lwp);
     redzone_lwp_end(lwp);
@@ -704,6 +711,7 @@ static bool outside_end(struct lwp *lwp, uint8_t why)
 /* The caller's thread is about to make one. */
 static void jacket_begin(struct lwp *lwp)
 {
+    lwp->hold++; /* the call may be a function of the user's */
     if (!lib.jackets)
         return;
     watch_hide(lwp);
@@ -712,6 +720,7 @@ static void jacket_begin(struct lwp *lwp)
 
 static void jacket_end(struct lwp *lwp)
 {
+    lwp->hold--;
     if (!lib.jackets)
         return;
     outside_end(lwp, OUTSIDE_SAID);

@@ -58,7 +58,7 @@ static void pools_boot(void)
     for (unsigned guarded = 0; guarded < 2; guarded++)
         for (unsigned i = 0; i < USER_SIZES; i++) {
             struct stack_pool *pool = &lib.pools[guarded][i];
-            size_t size = (size_t)1 << (USER_SIZE_MIN_LOG2 + i);
+            size_t size = ((size_t)1 << (USER_SIZE_MIN_LOG2 + i)) + lib.handler_room;
 
             pool->guard = guarded ? lib.page : 0;
             pool->batch = USER_BATCH_BYTES / size < 1 ? 1
@@ -117,7 +117,9 @@ static int pool_for(const struct tl_attr *attr, struct stack_pool **pool, size_t
         *pool = NULL;
         *guard = 0;
         *usable = attr->stack_size;
-        return attr->stack_size < USER_SMALL_ROOM + (1 << USER_SIZE_MIN_LOG2) ? EINVAL : 0;
+        return attr->stack_size < USER_SMALL_ROOM + (1 << USER_SIZE_MIN_LOG2) + lib.handler_room
+                   ? EINVAL
+                   : 0;
     }
     if (size < (size_t)1 << USER_SIZE_MIN_LOG2)
         return EINVAL;

@@ -39,6 +39,13 @@
 /* While somebody waits for a descriptor the poller is asked once in so many: 200 to 400 ns. */
 #define USER_POLL_EVERY 64
 
+static inline void preempt_idle(struct lwp *lwp); /* preempt.h */
+static inline void preempt_busy(struct lwp *lwp);
+#if USER_MN
+static int preempt_start(struct lwp *lwp, unsigned number);
+static void preempt_stop(struct lwp *lwp);
+#endif
+
 /* ---- run queue ------------------------------------------------------------------------------- */
 
 static inline bool queue_any(const struct run_queue *q)
@@ -320,6 +327,7 @@ static void idle_sleep(uint64_t ns)
 static __attribute__((noinline)) void idle(struct lwp *lwp)
 {
     hold(lwp);
+    preempt_idle(lwp);
     while (!queue_any(&lwp->queue)) {
         uint64_t ns;
 
@@ -343,6 +351,7 @@ static __attribute__((noinline)) void idle(struct lwp *lwp)
         if (lib.timers)
             wake_due(lwp);
     }
+    preempt_busy(lwp);
     release(lwp);
 }
 
@@ -390,10 +399,11 @@ static inline void park_trusting(struct uthread *self)
 static inline bool park(struct uthread *self)
 {
 #if USER_MN
-    /* A request that came after the caller had looked for one, and did not find it on the list yet:
-     * see user_cancel. Who waits for a mutex does not act on it. */
-    if (USER_UNLIKELY(USER_LOAD(self->context.flags) & USER_CANCELLED) &&
-        state_of(self) != USER_WAITS_MUTEX && personal_due(&self->rest->personal))
+    /* A request or a signal that came after the caller had looked for one, and did not find it on
+     * the list yet: see user_cancel. Who waits for a mutex does not act on a request. */
+    if (USER_UNLIKELY((uintptr_t)USER_LOAD(self->tp) & USER_TP_TAG) ||
+        (USER_UNLIKELY(USER_LOAD(self->context.flags) & USER_CANCELLED) &&
+         state_of(self) != USER_WAITS_MUTEX && personal_due(&self->rest->personal)))
         interrupt(lwp_self(), self);
 #endif
     park_trusting(self);

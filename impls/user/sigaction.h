@@ -214,6 +214,8 @@ static int user_action(int sig, const struct sigaction *act, struct sigaction *o
     if (sig < 1 || sig >= NSIG || sig == 32 || sig == 33)
         return EINVAL;
     bit = signal_bit(sig);
+    if (bit & lib.reserved)
+        return EINVAL;
     if (!(bit & SIGNALS_OURS)) {
         if (sigaction(sig, act, old))
             err = errno;

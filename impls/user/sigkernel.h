@@ -58,8 +58,9 @@ static inline void bits_to(uint64_t bits, sigset_t *set)
 #define SIGNALS_FAULTS                                                                    \
     (signal_bit(SIGSEGV) | signal_bit(SIGBUS) | signal_bit(SIGFPE) | signal_bit(SIGILL) | \
      signal_bit(SIGTRAP) | signal_bit(SIGSYS))
-/* Nobody can block them; 32 and 33 are the C library's own. */
-#define SIGNALS_NEVER (signal_bit(SIGKILL) | signal_bit(SIGSTOP) | signal_bit(32) | signal_bit(33))
+/* Nobody can block them; 32 and 33 are the C library's own, `reserved` is that of preempt.h. */
+#define SIGNALS_NEVER \
+    (signal_bit(SIGKILL) | signal_bit(SIGSTOP) | signal_bit(32) | signal_bit(33) | lib.reserved)
 /* The library stands between the kernel and the threads. */
 #define SIGNALS_OURS (~(SIGNALS_FAULTS | SIGNALS_NEVER))
 #define SIGNALS_STANDARD ((UINT64_C(1) << 31) - 1)

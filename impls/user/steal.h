@@ -192,6 +192,9 @@ static inline struct uthread *pick_own(struct lwp *lwp)
     struct uthread *t;
 
     USER_STORE(lwp->picks, lwp->picks + 1);
+    /* In turn with all others, so that neither starves. */
+    if (USER_UNLIKELY(lwp->preempt.here.head != NULL) && lwp->picks & 1)
+        return queue_pop(&lwp->preempt.here);
     if (USER_UNLIKELY(lwp->picks % USER_FAIR_EVERY == 0)) {
         t = pick_fairly(lwp);
         if (t)
@@ -210,7 +213,8 @@ static inline struct uthread *pick_own(struct lwp *lwp)
     t = list_take(lwp, lwp->picks & 1 ? &lwp->fifo : &lwp->pinned);
     if (t)
         return t;
-    return shared_take();
+    t = shared_take();
+    return t ? t : queue_pop(&lwp->preempt.here);
 }
 
 /* ---- stealing -------------------------------------------------------------------------------- */
@@ -298,7 +302,7 @@ static bool any_work(const struct lwp *lwp)
 {
     unsigned n = USER_LOAD(lib.lwps_used);
 
-    if (USER_LOAD(((struct lwp *)lwp)->pinned.head))
+    if (USER_LOAD(((struct lwp *)lwp)->pinned.head) || lwp->preempt.here.head)
         return true;
     if (lwp->bound)
         return false;
@@ -384,7 +388,7 @@ static void user_yield(void)
         return;
     }
     if (!USER_LOAD(lwp->slot) && !deque_any(&lwp->deque) && !USER_LOAD(lwp->fifo.head) &&
-        !USER_LOAD(lwp->pinned.head) && !USER_LOAD(lib.inbox.head)) {
+        !USER_LOAD(lwp->pinned.head) && !USER_LOAD(lib.inbox.head) && !lwp->preempt.here.head) {
         next = lib.multi ? yield_alone(lwp) : NULL;
         if (USER_LIKELY(!next))
             return;

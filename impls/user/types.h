@@ -147,6 +147,7 @@ struct uthread_rest {
     uint64_t sigwait;            /* USER_WAITS_SIGNAL: what it waits for */
     struct personal personal;
     uint8_t priority, base_priority; /* with what it was lent by PI mutexes, and without */
+    uint32_t critical;               /* calls of common/critical.h that it is in */
 
     union {
         struct queue *list;
@@ -243,6 +244,19 @@ struct slot_cache {
 #include "deque.h"
 #endif
 
+/* See preempt.h. Written by its LWP and, on that, by the handler. */
+struct lwp_preempt {
+    int timer, retry; /* of the kernel: each quantum; once, after a tick that came at a bad time */
+    unsigned number;
+    bool armed;   /* the timers exist */
+    bool late;    /* a tick came at a bad time */
+    bool idle;    /* the LWP has nobody to run */
+    bool stopped; /* a tick came then, and stopped the timer */
+#if USER_MN
+    struct queue here; /* interrupted, and to go on here: only this LWP takes them */
+#endif
+};
+
 /* A kernel thread that runs user-level threads.
  * Invariants: current is the thread whose stack it is on; err is where errno lives for code that
  * runs on it (in mode tls=full each thread has its own errno, and err points to `no_err`). Touched
@@ -258,6 +272,7 @@ struct lwp {
     volatile unsigned hold; /* not 0: it must not be switched away from, and signals wait */
     volatile bool bounced;  /* the kernel was asked to run a handler at once (SA_ONSTACK) */
     struct lwp_signals signals;
+    struct lwp_preempt preempt;
 #if !USER_MN
     struct run_queue queue;
 #else
@@ -318,6 +333,7 @@ struct library {
     bool fsgsbase; /* the TLS register can be written without the kernel */
     int pid;
     size_t page;
+    size_t handler_room;   /* bytes of each stack for the frame of a handler */
     struct uthread *table; /* reserved address space; pages are touched as the threads come */
     size_t table_size;     /* slots */
     size_t table_used;     /* slots 0..used-1 were used at least once */
@@ -326,6 +342,7 @@ struct library {
     struct uthread *first; /* runs entry; NULL in a forked child of another thread */
     void *first_value;     /* what its entry returned, or it exited with */
     jmp_buf first_exit;    /* to the end of its entry */
+    uint64_t reserved;     /* signals that are the library's own: a set */
     bool signals_used;     /* the kernel calls the library for some */
     uint64_t lowered;      /* signals that nobody has open: the kernel is to block them */
     void *tp;              /* the first kernel thread's own thread pointer */

@@ -16,6 +16,7 @@
  * The parts, bottom up (each includes nothing of the later ones):
  *     types.h    thread, kernel thread (LWP), library: the data and its invariants
  *     lock.h     the library's own locks
+ *     text.h     whose code is at an address
  *     table.h    IDs to threads
  *     pool.h     stacks
  *     switch.h   from one thread to the next: the one place that switches, and what goes with it
@@ -23,6 +24,7 @@
  *     timer.h    who waits for a time
  *     sched.h    run queue, wait lists, parking, interrupting, idling
  *     poller.h   who waits for a descriptor
+ *     preempt.h  a thread that does not give up the PU loses it
  *     mutex.h    mutexes of all kinds
  *     life.h     create, exit, join, detach, cancel
  *     sync.h     condition variable, semaphore
@@ -71,6 +73,8 @@
 
 #include "lock.h"
 
+#include "text.h"
+
 #include "table.h"
 
 #include "pool.h"
@@ -86,6 +90,8 @@
 #include "sched.h"
 
 #include "poller.h"
+
+#include "preempt.h"
 
 #include "mutex.h"
 

@@ -1,0 +1,360 @@
+/*
+ * preempt.h - preemption: a thread that does not give up the PU loses it at the end of its quantum.
+ * Included by user.h only.
+ *
+ * After Shiina, Iwasaki, Taura, Balaji 2021, "Lightweight Preemptive User-Level Threads"
+ * (signal-yield): each LWP has a timer, whose signal goes to it alone (SIGEV_THREAD_ID), and the
+ * phases of the timers are spread over the quantum. The handler runs on the stack of the thread
+ * that it interrupts and simply yields there. The thread goes to the end of the run queue with its
+ * context inside the handler; when its turn comes the handler returns, and the kernel restores all
+ * registers, vectors included, from the frame that it wrote there. The next thread runs with the
+ * signal open (SA_NODEFER), without a system call. errno and the thread pointer go by switch.h.
+ *
+ * The frame also has the signal mask and the alternate stack of the kernel thread as they were.
+ * They belong to the kernel thread that returns from the handler, at that time: they are asked for
+ * and written to the frame after each switch.
+ *
+ * With several LWPs and tls=errno an interrupted thread goes on on the same LWP: it may be between
+ * asking where errno is and writing to it. With tls=full that is its own, and it goes where it is
+ * taken to. The LWPs of bound threads have no ticks: the kernel preempts those.
+ *
+ * Not now, if
+ *  - the program counter is not in the user's text (text.h): the library, or the C library;
+ *  - the thread is in a call of critical.h (a callback of stdio, say);
+ *  - the stack is not the thread's (an alternate stack);
+ *  - lwp->hold: the library is in a call that leaves its text.
+ * Handlers of the user's are not interrupted at all: the signal is in their masks (critical.h). The
+ * tick is then tried again soon (PREEMPT_RETRY_NS), and a thread that leaves a critical call yields
+ * there. So whoever is mostly inside loses the PU, too, unless all its time between two ticks is
+ * one call of the C library.
+ *
+ * clock: the kernel looks at timers of CPU time at its own tick only (4 ms at HZ=250), so that
+ * shorter quanta need CLOCK_MONOTONIC. That clock goes on while the LWP does not run: an LWP stops
+ * its timer while it is idle. And it interrupts
+ * plain system calls: those that SA_RESTART does not restart (nanosleep, poll) answer EINTR.
+ *
+ * The signal is the last real-time signal: it must not be used, and cannot be masked.
+ */
+#ifndef TL_USER_PREEMPT_H
+#define TL_USER_PREEMPT_H
+
+#include "../common/critical.h"
+#include "../common/sys.h"
+#include "inject.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <sys/auxv.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#define PREEMPT_SIGNAL (NSIG - 1)
+#define PREEMPT_RETRY_NS 50000
+#define PREEMPT_PHASES 8 /* LWPs whose ticks are spread over one quantum */
+
+#ifndef AT_MINSIGSTKSZ
+#define AT_MINSIGSTKSZ 51
+#endif
+#define PREEMPT_HANDLER_ROOM 1024 /* bytes: the frames of the handler itself */
+
+/* Broken on purpose, for the checks of suites/preempt; all false in a normal build. */
+struct preempt_faults {
+    bool never, anywhere, in_calls, keeps_errno, keeps_mask, spoils_vectors;
+};
+
+/* Written before there is a second thread. */
+static struct {
+    bool on;
+    clockid_t clock;
+    uint64_t quantum_ns;
+    struct preempt_faults faults;
+} preempt;
+
+/* ---- timers ---------------------------------------------------------------------------------- */
+
+static void preempt_arm(int timer, int flags, uint64_t first_ns, uint64_t every_ns)
+{
+    struct itimerspec time = {
+        {(time_t)(every_ns / USER_NS_PER_S), (long)(every_ns % USER_NS_PER_S)},
+        {(time_t)(first_ns / USER_NS_PER_S), (long)(first_ns % USER_NS_PER_S)},
+    };
+
+    SYS_CALL(SYS_timer_settime, timer, flags, &time, NULL, 0, 0);
+}
+
+/* The next tick of the LWP: at its own phase of the quantum. */
+static void preempt_go(struct lwp *lwp)
+{
+    uint64_t quantum = preempt.quantum_ns, first, phase;
+
+    phase = quantum * (lwp->preempt.number % PREEMPT_PHASES) / PREEMPT_PHASES;
+    if (preempt.clock == CLOCK_MONOTONIC) {
+        first = clock_now_ns(CLOCK_MONOTONIC) / quantum * quantum + quantum + phase;
+        preempt_arm(lwp->preempt.timer, TIMER_ABSTIME, first, quantum);
+    } else {
+        preempt_arm(lwp->preempt.timer, 0, quantum + phase, quantum);
+    }
+    lwp->preempt.stopped = false;
+}
+
+/* By the LWP itself: the timers are for the calling kernel thread. */
+static int preempt_start(struct lwp *lwp, unsigned number)
+{
+    /* sigevent has no portable name for the TID. */
+    struct sigevent event = {.sigev_signo = PREEMPT_SIGNAL, .sigev_notify = SIGEV_THREAD_ID};
+    int *timers[] = {&lwp->preempt.timer, &lwp->preempt.retry};
+
+    if (!preempt.on)
+        return 0;
+    event._sigev_un._tid = (pid_t)SYS_CALL(SYS_gettid, 0, 0, 0, 0, 0, 0);
+    for (unsigned i = 0; i < 2; i++) {
+        long err = SYS_CALL(SYS_timer_create, preempt.clock, &event, timers[i], 0, 0, 0);
+
+        if (err) {
+            if (i)
+                SYS_CALL(SYS_timer_delete, lwp->preempt.timer, 0, 0, 0, 0, 0);
+            return (int)-err;
+        }
+    }
+    lwp->preempt.number = number;
+    lwp->preempt.armed = true;
+    preempt_go(lwp);
+    return 0;
+}
+
+/* By the LWP itself, before it ends. A last tick may still be pending. */
+static void preempt_stop(struct lwp *lwp)
+{
+    if (!lwp->preempt.armed)
+        return;
+    lwp->preempt.armed = false;
+    SYS_CALL(SYS_timer_delete, lwp->preempt.timer, 0, 0, 0, 0, 0);
+    SYS_CALL(SYS_timer_delete, lwp->preempt.retry, 0, 0, 0, 0, 0);
+}
+
+/* The child of fork, which inherits no timers. */
+static int preempt_forked(struct lwp *lwp)
+{
+    lwp->preempt.armed = false;
+    return preempt_start(lwp, lwp->preempt.number);
+}
+
+/* The LWP has nobody to run, and is about to sleep: without ticks, which would look like signals of
+ * the user's. One that comes before the timer is stopped finds it idle. */
+static inline void preempt_idle(struct lwp *lwp)
+{
+    lwp->preempt.idle = true;
+    if (USER_LIKELY(!lwp->preempt.armed) || lwp->preempt.stopped ||
+        preempt.clock != CLOCK_MONOTONIC)
+        return;
+    lwp->preempt.stopped = true;
+    preempt_arm(lwp->preempt.timer, 0, 0, 0);
+    preempt_arm(lwp->preempt.retry, 0, 0, 0);
+}
+
+/* It runs somebody again. */
+static inline void preempt_busy(struct lwp *lwp)
+{
+    lwp->preempt.idle = false;
+    if (USER_UNLIKELY(lwp->preempt.stopped))
+        preempt_go(lwp);
+}
+
+/* ---- the tick -------------------------------------------------------------------------------- */
+
+static bool preempt_on_own_stack(const struct uthread_rest *rest, uintptr_t sp)
+{
+    /* The first thread's stack is not the library's. */
+    return !rest->high || (sp < (uintptr_t)rest->high && sp >= (uintptr_t)stack_low_of(rest));
+}
+
+static bool preempt_safe(const struct lwp *lwp, const void *frame)
+{
+    const struct uthread *self = lwp->current;
+    enum text text = text_of(text_interrupted(frame));
+
+    if (lwp->hold || !self || !self->rest || text == TEXT_LIBRARY)
+        return false;
+    if (text == TEXT_FOREIGN && !preempt.faults.anywhere)
+        return false;
+    if (self->rest->critical && !preempt.faults.in_calls && !preempt.faults.anywhere)
+        return false;
+    return preempt_on_own_stack(self->rest, text_stack_pointer(frame));
+}
+
+static void preempt_retry(struct lwp *lwp)
+{
+    if (lwp->preempt.idle)
+        return;
+    lwp->preempt.late = true;
+    preempt_arm(lwp->preempt.retry, 0, PREEMPT_RETRY_NS, 0);
+}
+
+/* What sigreturn is to restore of the kernel thread: what it has now. */
+static void preempt_renew(ucontext_t *frame)
+{
+    if (preempt.faults.spoils_vectors) {
+#ifdef __x86_64__
+        memset(frame->uc_mcontext.fpregs->_xmm, 0, sizeof(frame->uc_mcontext.fpregs->_xmm));
+#endif
+    }
+    if (preempt.faults.keeps_errno)
+        errno = EINTR;
+    if (preempt.faults.keeps_mask)
+        return;
+    SYS_CALL(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &frame->uc_sigmask, _NSIG / 8, 0, 0);
+    SYS_CALL(SYS_sigaltstack, NULL, &frame->uc_stack, 0, 0, 0, 0);
+}
+
+/* To another thread, if there is one. With several LWPs, and one TLS block for all threads of an
+ * LWP, the thread goes on on the same: it may have the address of errno in a register. */
+static void preempt_switch(struct lwp *lwp)
+{
+#if USER_MN
+    struct uthread *self = lwp->current, *next;
+
+    if (!lib.full_tls) {
+        next = pick_own(lwp);
+        if (next) {
+            queue_push(&lwp->preempt.here, self);
+            switch_to(lwp, self, next);
+        }
+        return;
+    }
+#endif
+    (void)lwp;
+    user_yield();
+}
+
+/* Of a tick, or of preempt_poke. */
+static void preempt_handler(int sig, siginfo_t *info, void *frame)
+{
+    struct lwp *lwp = lwp_self();
+
+    (void)sig;
+    if (!lwp || !lwp->preempt.armed || preempt.faults.never)
+        return;
+    if (info->si_code != SI_TIMER && (info->si_code != SI_TKILL || info->si_pid != lib.pid))
+        return;
+    if (!preempt_safe(lwp, frame)) {
+        preempt_retry(lwp);
+        return;
+    }
+    lwp->preempt.late = false;
+    if (USER_LOAD(lib.slow.timers))
+        wake_due(lwp);
+    preempt_switch(lwp);
+    preempt_renew(frame);
+}
+
+/* A more urgent thread has become ready for an LWP that is not the caller's. Async-signal-safe. */
+static inline void preempt_poke(pid_t tid)
+{
+    if (preempt.on)
+        SYS_CALL(SYS_tgkill, lib.pid, tid, PREEMPT_SIGNAL, 0, 0, 0);
+}
+
+/* ---- critical calls -------------------------------------------------------------------------- */
+
+static void preempt_enter(void)
+{
+    struct lwp *lwp = lwp_self();
+
+    if (lwp && lwp->current)
+        lwp->current->rest->critical++;
+}
+
+static void preempt_leave(bool from_user)
+{
+    struct lwp *lwp = lwp_self();
+
+    if (!lwp || !lwp->current || --lwp->current->rest->critical || !from_user)
+        return;
+    if (USER_UNLIKELY(lwp->preempt.late) && !lwp->hold) {
+        lwp->preempt.late = false;
+        preempt_switch(lwp);
+    }
+}
+
+static bool preempt_is_user(const void *caller)
+{
+    return text_of((uintptr_t)caller) == TEXT_USER;
+}
+
+/* ---- beginning and end ----------------------------------------------------------------------- */
+
+static const char *preempt_missing(void)
+{
+#if defined(USER_ASAN) || defined(USER_TSAN)
+    return "a sanitizer's own runtime is not to be interrupted by a switch";
+#endif
+    if (USER_MN && !lib.full_tls && lib.policy == USER_PRIORITY)
+        return "with policy=priority only by tls=full: a thread that goes on on the LWP where it "
+               "was is out of the order";
+    return text_known() ? NULL : "this build has not put the library's text into a section";
+}
+
+/* Bytes that a stack needs more. 0: it is off. */
+static size_t preempt_room(void)
+{
+    unsigned long frame = getauxval(AT_MINSIGSTKSZ);
+
+    return preempt.on ? (frame ? frame : MINSIGSTKSZ) + PREEMPT_HANDLER_ROOM : 0;
+}
+
+/* mode: the parameter "preempt". */
+static int preempt_boot(const char *mode, const char *quantum_us)
+{
+    static const struct critical_hooks hooks = {PREEMPT_SIGNAL, preempt_enter, preempt_leave,
+                                                preempt_is_user};
+    struct sigaction action = {.sa_sigaction = preempt_handler,
+                               .sa_flags = SA_SIGINFO | SA_RESTART | SA_NODEFER};
+    const char *missing = preempt_missing();
+
+    preempt.on = !strcmp(mode, "timer") || !strcmp(mode, "cputime");
+    if (!preempt.on)
+        return 0;
+    if (missing) {
+        fprintf(stderr, "threadlab: " USER_NAME ": preempt=%s: %s\n", mode, missing);
+        return ENOTSUP;
+    }
+    preempt.clock = strcmp(mode, "cputime") ? CLOCK_MONOTONIC : CLOCK_THREAD_CPUTIME_ID;
+    preempt.quantum_ns = strtoull(quantum_us, NULL, 10) * 1000;
+    preempt.faults = (struct preempt_faults){
+        .never = TL_MUTANT("preempt-never"),
+        .anywhere = TL_MUTANT("preempt-anywhere"),
+        .in_calls = TL_MUTANT("preempt-in-callbacks"),
+        .keeps_errno = TL_MUTANT("preempt-keeps-errno"),
+        .keeps_mask = TL_MUTANT("preempt-keeps-mask"),
+        .spoils_vectors = TL_MUTANT("preempt-spoils-vectors"),
+    };
+    text_boot();
+    if (sigaction(PREEMPT_SIGNAL, &action, NULL))
+        return errno;
+    lib.reserved = UINT64_C(1) << (PREEMPT_SIGNAL - 1);
+    critical_hooks = &hooks;
+    critical_adopt_handlers();
+    return 0;
+}
+
+/* After the last LWP's preempt_stop. A tick that is still pending is lost. */
+static void preempt_end(void)
+{
+    if (!preempt.on)
+        return;
+    critical_hooks = NULL;
+    preempt.on = false;
+    lib.reserved = 0;
+    signal(PREEMPT_SIGNAL, SIG_IGN);
+}
+
+/* A thread that ends inside a handler leaves the signal masked, as its handler had it. */
+static inline void preempt_unmask(void)
+{
+    uint64_t set = UINT64_C(1) << (PREEMPT_SIGNAL - 1);
+
+    if (preempt.on)
+        SYS_CALL(SYS_rt_sigprocmask, SIG_UNBLOCK, &set, NULL, _NSIG / 8, 0, 0);
+}
+
+#endif
