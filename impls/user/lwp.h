@@ -259,11 +259,12 @@ static bool lwp_doze(struct lwp *lwp, uint32_t phase, uint64_t until_ns, bool po
 static void rescue(struct lwp *lwp)
 {
     for (unsigned i = 0; i < USER_LOAD(lib.lwps_used); i++) {
-        struct lwp *stuck = lib.lwp[i];
-        unsigned picks = USER_LOAD(stuck->picks);
+        struct lwp *stuck = USER_LOAD_ACQUIRE(lib.lwp[i]); /* as in steal() */
+        unsigned picks;
 
-        if (stuck == lwp || !USER_LOAD(stuck->pinned.head))
+        if (!stuck || stuck == lwp || !USER_LOAD(stuck->pinned.head))
             continue;
+        picks = USER_LOAD(stuck->picks);
         if (USER_LOAD(stuck->seen_pinned) == picks + 1 && lwp->number &&
             stuck->slot_of_place != lwp->slot_of_place) {
             USER_STORE(lwp->slot_of_place, stuck->slot_of_place);
