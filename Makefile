@@ -108,17 +108,26 @@ IN_LIBRARY := $(call object,$(shell grep -l '"../user/user.h"' impls/*/*.c) \
 	$(addprefix impls/common/,atfork.c critical.c personal.c stack.c tls.c))
 OBJCOPY = $(eval OBJCOPY := $(shell $(CC) -print-prog-name=objcopy))$(OBJCOPY)
 
+# The veneer (harness/veneer): with one implementation each, one object that a program is linked with.
+# Of null there is none: it has no two threads at once.
+VENEER_OBJECTS := $(call object,$(sort $(wildcard harness/veneer/*.c)))
+VENEER_IMPLS := $(filter-out common user null,$(patsubst impls/%/,%,$(sort $(dir $(wildcard impls/*/*.c)))))
+VENEERS := $(VENEER_IMPLS:%=$(B)/veneer/%.o)
+VENEER_SHARED := $(patsubst harness/veneer/include/%,$(B)/veneer/include/%,$(wildcard harness/veneer/include/*))
+
 NEWEST = ls -t results/*/*/*.jsonl 2>/dev/null | grep -Ev '^results/reference/|\.layout\.jsonl$$' | head -n 1
 
 # ---- targets ----------------------------------------------------------------------------------------
 
 .PHONY: all deps deps-lab lab test unit bench quick compare report check conformance mutants torture asan tsan \
-	debug pads lint layers plugins install uninstall clean help FORCE
+	debug pads lint layers plugins veneer install-veneer install uninstall clean help FORCE
 
 # What the emulated machine of scripts/lab starts with.
 LAB_INIT := $(if $(CROSS),$(B)/lab/init $(B)/lab/truth)
 
-all: $(THREADLAB) $(LAB_INIT) ## Build the driver, build/release/threadlab (default)
+all: $(THREADLAB) $(LAB_INIT) $(if $(SANITIZE_$(CONFIG))$(CROSS),,veneer) ## Build the driver, build/release/threadlab (default)
+
+veneer: $(VENEERS) $(VENEERS:.o=.wrap) $(VENEERS:%.o=%.mk) $(VENEER_SHARED) ## Build what `threadlab cc` links programs with
 
 deps: ## Install what is missing, with apt, dnf, pacman or zypper
 	@CC='$(CC)' PYTHON='$(if $(filter file,$(origin PYTHON)),,$(PYTHON))' scripts/deps
@@ -223,6 +232,17 @@ install: $(THREADLAB) ## Install below PREFIX (/usr/local), staged in DESTDIR
 	install -m 644 $(wildcard scripts/*.py) '$(SHAREDIR)/scripts/'
 	install -m 644 $(wildcard results/schema/*.json) '$(SHAREDIR)/results/schema/'
 	install -m 644 harness/impl.h harness/bench.h harness/check.h '$(INCLUDEDIR)/'
+	$(if $(SANITIZE_$(CONFIG))$(CROSS),,@$(MAKE) --no-print-directory install-veneer)
+
+# The .mk and .pc say where they lie.
+install-veneer: veneer
+	install -d '$(SHAREDIR)/veneer/include'
+	install -m 644 $(VENEERS) $(VENEERS:.o=.wrap) '$(SHAREDIR)/veneer/'
+	install -m 644 $(VENEER_SHARED) '$(SHAREDIR)/veneer/include/'
+	here=$$(cd $(B)/veneer && pwd); for file in $(B)/veneer/*.mk $(B)/veneer/*.pc; do \
+		sed "s,$$here,$(PREFIX)/share/threadlab/veneer,g" $$file \
+			>'$(SHAREDIR)/veneer/'$$(basename $$file); \
+	done
 
 uninstall: ## Remove what install put there
 	rm -f '$(BINDIR)/threadlab' '$(MANDIR)/threadlab.1' '$(COMPLETIONDIR)/threadlab'
@@ -298,6 +318,43 @@ $(THREADLAB): $(OBJECTS) $(B)/objects $(B)/flags
 	$(if $(V),,@echo '  LD $@')
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(OBJECTS) $(ALL_LDLIBS)
 
+# Of impls/common what the implementation calls: it registers nothing, so an archive loses nothing.
+# What calls a name that is wrapped means the C library's, here; of what is defined, only the wrapping
+# functions and those that <pthread.h> of the veneer calls are seen from outside.
+percent := %
+.SECONDEXPANSION:
+# <threads.h> there is the system's, not the harness's.
+$(VENEER_OBJECTS): ALL_CFLAGS := $(subst -Iharness,-iquote harness,$(ALL_CFLAGS))
+$(VENEERS): $(B)/veneer/%.o: $(VENEER_OBJECTS) $(B)/flags \
+		$$(filter $(B)/impls/common/$$(percent) $(B)/impls/$$*/$$(percent),$(OBJECTS))
+	$(if $(V),,@echo '  LD $@')
+	@mkdir -p $(@D)
+	$(Q)rm -f $@.a; ar rcs $@.a $(filter $(B)/impls/common/%,$^)
+	$(Q)$(CC) -r -nostdlib -o $@.all $(filter-out $(B)/impls/common/%,$(filter %.o,$^)) $@.a
+	$(Q)nm --defined-only $@.all | sed -n 's/.* T __wrap_\(.*\)$$/\1 __real_\1/p' >$@.names
+	$(Q)$(OBJCOPY) --redefine-syms=$@.names --wildcard --keep-global-symbol='__wrap_*' \
+		--keep-global-symbol='veneer_cleanup_*' --keep-global-symbol='_ZNSt*' $@.all $@
+	@printf 'threadlab-veneer=$*;' >$@.mark; $(OBJCOPY) --add-section .threadlab.veneer=$@.mark $@
+	@rm -f $@.a $@.all $@.names $@.mark
+
+$(VENEERS:.o=.wrap): %.wrap: %.o
+	@nm --defined-only $< | sed -n 's/.* T __wrap_\(.*\)$$/--wrap=\1/p' >$@
+
+# For make: VENEER_CPPFLAGS, VENEER_LDLIBS. For pkg-config: the same.
+$(VENEERS:%.o=%.mk): $(B)/veneer/%.mk: $(B)/veneer/%.wrap
+	@d=$$(cd $(@D) && pwd); \
+	printf 'VENEER_CPPFLAGS := -include %s/include/veneer-first.h -isystem %s/include\n' $$d $$d >$@; \
+	printf 'VENEER_LDLIBS := %s/$*.o -Wl,@%s/$*.wrap -lm\n' $$d $$d >>$@; \
+	printf 'Name: threadlab-$*\nDescription: pthread programs on the implementation $*\nVersion: %s\n' \
+		'$(VERSION)' >$(@D)/threadlab-$*.pc; \
+	printf 'Cflags: -include %s/include/veneer-first.h -isystem %s/include\n' $$d $$d \
+		>>$(@D)/threadlab-$*.pc; \
+	printf 'Libs: %s/$*.o -Wl,@%s/$*.wrap -lm\n' $$d $$d >>$(@D)/threadlab-$*.pc
+
+$(VENEER_SHARED): $(B)/veneer/include/%: harness/veneer/include/%
+	@mkdir -p $(@D)
+	$(Q)cp $< $@
+
 # In bytes: the next line, some lines, half a page and a page with some lines.
 $(B)/threadlab.pad%: $(B)/pad/%.o $(OBJECTS) $(B)/objects $(B)/flags
 	$(if $(V),,@echo '  LD $@')
@@ -325,7 +382,7 @@ $(filter $(B)/suites/%,$(OBJECTS)): EXTRA = -DTL_SUITE $(PROBES)
 # An object of -flto has no text yet.
 $(IN_LIBRARY): EXTRA := -fno-plt -fno-lto
 
-$(OBJECTS) $(PLUGINS): $(B)/flags | $(B)/can-build
+$(OBJECTS) $(PLUGINS) $(VENEER_OBJECTS): $(B)/flags | $(B)/can-build
 $(patsubst $(B)/test/%,$(B)/harness/test/%.o,$(TESTS)): $(B)/flags | $(B)/can-link-tests
 $(ENV_OBJECTS): $(B)/revision.h
 
@@ -367,4 +424,4 @@ ifneq ($(FIRST),)
 $(filter-out clean deps,$(MAKECMDGOALS)) $(addprefix $(B)/,flags objects revision.h can-report can-test): | $(FIRST)
 endif
 
--include $(OBJECTS:.o=.d) $(TESTS:$(B)/test/%=$(B)/harness/test/%.d) $(PLUGINS:.so=.d)
+-include $(OBJECTS:.o=.d) $(VENEER_OBJECTS:.o=.d) $(TESTS:$(B)/test/%=$(B)/harness/test/%.d) $(PLUGINS:.so=.d)

@@ -1,0 +1,346 @@
+/*
+ * boot.c - main of the program becomes the first thread of the implementation; the table of
+ * threads.
+ *
+ * main returns: exit(its value), within run(). It ends by pthread_exit or is cancelled: run() waits
+ * for the others, and the process ends with 0 (POSIX.1-2017 XSH pthread_exit).
+ *
+ * THREADLAB_PARAMS="tls=errno,policy=priority" in the environment sets the implementation's
+ * parameters. tls=full is the default where there is such a thing: a program's _Thread_local
+ * variables are to be the thread's.
+ */
+#include "veneer.h"
+
+#include <sched.h>
+#include <setjmp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define INDEX_BITS 20
+#define CHUNK 256
+
+struct veneer veneer;
+_Thread_local struct veneer_thread *veneer_own;
+
+/* ---- the table ------------------------------------------------------------------------------- */
+
+/* Invariant: a chunk is published by `used` (release) and never moves. */
+static struct {
+    struct veneer_thread *chunk[(1 << INDEX_BITS) / CHUNK];
+    _Atomic uint64_t used;
+    struct veneer_thread *free;
+    _Atomic int lock;
+} table;
+
+void veneer_lock(_Atomic int *lock)
+{
+    while (atomic_exchange_explicit(lock, 1, memory_order_acquire))
+        if (veneer.running)
+            veneer.impl->yield();
+}
+
+void veneer_unlock(_Atomic int *lock)
+{
+    atomic_store_explicit(lock, 0, memory_order_release);
+}
+
+static struct veneer_thread *at(uint64_t index)
+{
+    return &table.chunk[index / CHUNK][index % CHUNK];
+}
+
+struct veneer_thread *veneer_find(pthread_t handle)
+{
+    uint64_t index = (handle & ((1u << INDEX_BITS) - 1)) - 1;
+    struct veneer_thread *t;
+
+    if (index >= atomic_load_explicit(&table.used, memory_order_acquire))
+        return NULL;
+    t = at(index);
+    return atomic_load(&t->handle) == handle && atomic_load(&t->life) != VENEER_FREE ? t : NULL;
+}
+
+int veneer_missing(pthread_t handle)
+{
+    uint64_t index = (handle & ((1u << INDEX_BITS) - 1)) - 1;
+
+    return index < atomic_load_explicit(&table.used, memory_order_acquire) &&
+                   at(index)->detached_handle == handle
+               ? EINVAL
+               : ESRCH;
+}
+
+static struct veneer_thread *fresh(void)
+{
+    uint64_t index = atomic_load(&table.used);
+
+    if (index + 1 >= 1u << INDEX_BITS)
+        return NULL;
+    if (!table.chunk[index / CHUNK])
+        table.chunk[index / CHUNK] = calloc(CHUNK, sizeof(struct veneer_thread));
+    if (!table.chunk[index / CHUNK])
+        return NULL;
+    atomic_store(&at(index)->handle, 1u << INDEX_BITS | (index + 1));
+    atomic_store_explicit(&table.used, index + 1, memory_order_release);
+    return at(index);
+}
+
+struct veneer_thread *veneer_take(void)
+{
+    struct veneer_thread *t;
+    uint64_t handle;
+
+    veneer_lock(&table.lock);
+    t = table.free;
+    if (t)
+        table.free = t->next;
+    else
+        t = fresh();
+    if (t) {
+        uint64_t gone = t->detached_handle;
+
+        handle = atomic_load(&t->handle);
+        memset(t, 0, sizeof(*t));
+        t->detached_handle = gone;
+        atomic_store(&t->handle, handle);
+        atomic_store(&t->life, VENEER_LIVE);
+    }
+    veneer_unlock(&table.lock);
+    return t;
+}
+
+void veneer_identify(struct veneer_thread *t, pthread_t handle, struct tl_thread impl)
+{
+    veneer_lock(&table.lock);
+    if (atomic_load(&t->handle) == handle) {
+        t->impl = impl;
+        t->known = true;
+    }
+    veneer_unlock(&table.lock);
+}
+
+void veneer_give(struct veneer_thread *t)
+{
+    veneer_lock(&table.lock);
+    if (atomic_load(&t->detached))
+        t->detached_handle = atomic_load(&t->handle);
+    atomic_store(&t->life, VENEER_FREE);
+    atomic_fetch_add(&t->handle, 1u << INDEX_BITS);
+    t->next = table.free;
+    table.free = t;
+    veneer_unlock(&table.lock);
+}
+
+void veneer_forget_others(struct veneer_thread *self)
+{
+    uint64_t used = atomic_load(&table.used);
+
+    atomic_store(&table.lock, 0); /* whoever held it is not here */
+    if (veneer.main != self)
+        veneer.main = NULL; /* the process ends with the last thread, by the implementation */
+    table.free = NULL;
+    for (uint64_t i = 0; i < used; i++)
+        if (at(i) != self) {
+            if (atomic_load(&at(i)->life) != VENEER_FREE)
+                atomic_fetch_add(&at(i)->handle, 1u << INDEX_BITS);
+            atomic_store(&at(i)->life, VENEER_FREE);
+            at(i)->next = table.free;
+            table.free = at(i);
+        }
+}
+
+/* A handler may run in a new thread before anything of ours has. (In a kernel thread none does: see
+ * pthread_create.) */
+struct veneer_thread *veneer_here(void)
+{
+    uint64_t used = atomic_load_explicit(&table.used, memory_order_acquire), id;
+
+    if (veneer_own || !veneer.running || veneer.impl->traits & TL_ONE_TO_ONE)
+        return veneer_own;
+    id = veneer.impl->self().id;
+    for (uint64_t i = 0; i < used; i++)
+        if (atomic_load(&at(i)->life) == VENEER_LIVE && at(i)->known && at(i)->impl.id == id)
+            return at(i);
+    return NULL;
+}
+
+struct veneer_thread *veneer_self(void)
+{
+    struct veneer_thread *self = veneer_here();
+
+    if (self)
+        return self;
+    /* Before main, after it, or a thread of the C library's (SIGEV_THREAD). */
+    if (!veneer.running && veneer.main)
+        self = veneer.main;
+    else
+        self = veneer_take();
+    if (!self)
+        abort();
+    if (!veneer.running)
+        veneer.main = self;
+    veneer_own = self;
+    return self;
+}
+
+/* ---- parameters ------------------------------------------------------------------------------ */
+
+static int no_pin(const struct tl_boot *boot, int slot)
+{
+    (void)boot;
+    (void)slot;
+    return 0;
+}
+
+static char *given(const char *name)
+{
+    static char answer[64];
+    const char *at_name = getenv("THREADLAB_PARAMS");
+    size_t n = strlen(name);
+
+    for (; at_name; at_name = strchr(at_name, ',')) {
+        at_name += *at_name == ',';
+        if (!strncmp(at_name, name, n) && at_name[n] == '=') {
+            snprintf(answer, sizeof(answer), "%.*s", (int)strcspn(at_name + n + 1, ","),
+                     at_name + n + 1);
+            return answer;
+        }
+    }
+    return NULL;
+}
+
+static const char *param(const struct tl_boot *boot, const char *name)
+{
+    static char first[64];
+    const char *value = given(name);
+
+    (void)boot;
+    if (value)
+        return value;
+    if (!strcmp(name, "tls"))
+        return "full";
+    for (const struct tl_param *p = veneer.impl->params; p && p->name; p++)
+        if (!strcmp(p->name, name)) {
+            snprintf(first, sizeof(first), "%.*s", (int)strcspn(p->values, ","), p->values);
+            return first;
+        }
+    return "";
+}
+
+/* ---- main ------------------------------------------------------------------------------------ */
+
+static struct {
+    int argc;
+    char **argv, **envp;
+    jmp_buf exit;
+} program;
+
+int __real_main(int argc, char **argv, char **envp);
+int WRAP(main)(int argc, char **argv, char **envp);
+
+static void run_main(void *unused)
+{
+    /* What main's frames hold stays as it is while run() waits for the others: they may use it. */
+    volatile char gap[32768];
+
+    (void)unused;
+    gap[0] = 0;
+    exit(__real_main(program.argc, program.argv, program.envp) + gap[0]);
+}
+
+/* Sleeps for ever, where an implementation that sees all of its threads wait for one another ends
+ * the process: a handler may yet let one go. */
+static struct tl_thread keeper;
+
+static void *keep(void *arg)
+{
+    for (;;)
+        veneer.impl->sleep(3600 * (uint64_t)1000000000);
+    return arg;
+}
+
+/* It has all signals blocked, which it inherits: none is for it. */
+void veneer_keep(void)
+{
+    const struct tl_signal_ops *ops = veneer.impl->signal;
+    sigset_t all, mask;
+
+    if (veneer.blocks_alone || !veneer.impl->sleep || !veneer.impl->cancel || !ops)
+        return;
+    sigfillset(&all);
+    ops->mask(SIG_SETMASK, &all, &mask);
+    if (veneer.impl->create(&keeper, NULL, keep, NULL))
+        keeper.id = 0;
+    ops->mask(SIG_SETMASK, &mask, NULL);
+}
+
+static void end_keeping(void)
+{
+    if (keeper.id)
+        veneer.impl->cancel->cancel(keeper);
+    keeper.id = 0;
+}
+
+static void finish_main(void *unused)
+{
+    (void)unused;
+    veneer_finish(veneer.main);
+    end_keeping();
+}
+
+void veneer_exit_main(void);
+
+void veneer_exit_main(void)
+{
+    end_keeping();
+    longjmp(program.exit, 1);
+}
+
+static void *entry(void *unused)
+{
+    struct veneer_thread *self = veneer_self();
+
+    veneer.main = veneer_own = self;
+    veneer.running = true;
+    self->impl = veneer.impl->self();
+    self->known = true;
+    veneer.libc = self->impl.id == (uint64_t)pthread_self();
+    self->tid = (int)syscall(SYS_gettid);
+    veneer_cancel_init();
+    veneer_keep();
+    if (setjmp(program.exit))
+        return unused;
+    if (veneer.libc)
+        run_main(NULL);
+    else
+        veneer.impl->protect(run_main, NULL, finish_main, NULL, false);
+    return NULL;
+}
+
+int WRAP(main)(int argc, char **argv, char **envp)
+{
+    struct tl_module module = tl_module_contents();
+    struct tl_boot boot = {.pin = no_pin, .param = param};
+    char reason[256] = "";
+    cpu_set_t set;
+    int err;
+
+    veneer.impl = *module.impls;
+    veneer.blocks_alone = veneer.impl->traits & TL_BLOCKS_ALONE;
+    boot.nslots = sched_getaffinity(0, sizeof(set), &set) ? 1 : (unsigned)CPU_COUNT(&set);
+    program.argc = argc;
+    program.argv = argv;
+    program.envp = envp;
+    err = veneer.impl->probe ? veneer.impl->probe(reason, sizeof(reason)) : 0;
+    if (!err)
+        err = veneer.impl->run(&boot, entry, NULL, NULL);
+    if (err) {
+        fprintf(stderr, "threadlab: %s does not start here: %s%s%s\n", veneer.impl->name,
+                strerror(err), *reason ? ": " : "", reason);
+        return 125;
+    }
+    veneer.running = false;
+    exit(EXIT_SUCCESS);
+}

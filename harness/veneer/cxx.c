@@ -1,0 +1,166 @@
+/*
+ * cxx.c - what libstdc++ keeps in its shared library of std::thread, std::condition_variable and
+ * std::future, under the names that the C++ ABI of Itanium gives it: what is in its headers calls
+ * pthread_... from the program itself, and comes to us as it is.
+ *
+ * A program's own definition goes before the shared library's. All are weak: a program of C has
+ * nothing of it, and one that links libstdc++ statically keeps its copy, which calls the C
+ * library's threads.
+ */
+#include "veneer.h"
+
+#include <stdbool.h>
+#include <time.h>
+
+#define CXX(name) __attribute__((weak)) name
+
+void _ZSt20__throw_system_errori(int err) __attribute__((weak, noreturn));
+
+int __wrap_pthread_create(pthread_t *t, const pthread_attr_t *attr, void *(*start)(void *),
+                          void *arg);
+int __wrap_pthread_join(pthread_t t, void **value);
+int __wrap_pthread_detach(pthread_t t);
+int __wrap_pthread_cond_init(pthread_cond_t *c, const pthread_condattr_t *attr);
+int __wrap_pthread_cond_destroy(pthread_cond_t *c);
+int __wrap_pthread_cond_wait(pthread_cond_t *c, pthread_mutex_t *m);
+int __wrap_pthread_cond_signal(pthread_cond_t *c);
+int __wrap_pthread_cond_broadcast(pthread_cond_t *c);
+
+static void check(int err)
+{
+    if (!err)
+        return;
+    if (_ZSt20__throw_system_errori)
+        _ZSt20__throw_system_errori(err);
+    abort();
+}
+
+/* ---- std::thread ----------------------------------------------------------------------------- */
+
+/* std::thread::_State: a pointer to its virtual functions, which are the two destructors (the
+ * second frees) and _M_run. */
+struct state {
+    void (*const *functions)(struct state *self);
+};
+enum { STATE_DELETE = 1, STATE_RUN = 2 };
+
+static void *run(void *arg)
+{
+    struct state *state = arg;
+
+    state->functions[STATE_RUN](state);
+    state->functions[STATE_DELETE](state);
+    return NULL;
+}
+
+/* std::thread::_M_start_thread(unique_ptr<_State>, void (*)()): the unique_ptr comes by reference,
+ * the function only keeps libpthread linked. */
+void CXX(_ZNSt6thread15_M_start_threadESt10unique_ptrINS_6_StateESt14default_deleteIS1_EEPFvvE)(
+    pthread_t *self, struct state **state, void (*depend)(void));
+void CXX(_ZNSt6thread15_M_start_threadESt10unique_ptrINS_6_StateESt14default_deleteIS1_EEPFvvE)(
+    pthread_t *self, struct state **state, void (*depend)(void))
+{
+    (void)depend;
+    check(__wrap_pthread_create(self, NULL, run, *state));
+    *state = NULL;
+}
+
+void CXX(_ZNSt6thread4joinEv)(pthread_t *self);
+void CXX(_ZNSt6thread4joinEv)(pthread_t *self)
+{
+    check(*self ? __wrap_pthread_join(*self, NULL) : EINVAL);
+    *self = 0;
+}
+
+void CXX(_ZNSt6thread6detachEv)(pthread_t *self);
+void CXX(_ZNSt6thread6detachEv)(pthread_t *self)
+{
+    check(*self ? __wrap_pthread_detach(*self) : EINVAL);
+    *self = 0;
+}
+
+/* ---- std::condition_variable ----------------------------------------------------------------- */
+
+/* std::unique_lock<std::mutex>. */
+struct unique_lock {
+    pthread_mutex_t *mutex;
+    bool owns;
+};
+
+#define CONSTRUCTOR(name)                     \
+    void CXX(name)(pthread_cond_t * self);    \
+    void CXX(name)(pthread_cond_t * self)     \
+    {                                         \
+        __wrap_pthread_cond_init(self, NULL); \
+    }
+CONSTRUCTOR(_ZNSt18condition_variableC1Ev)
+CONSTRUCTOR(_ZNSt18condition_variableC2Ev)
+
+#define DESTRUCTOR(name)                   \
+    void CXX(name)(pthread_cond_t * self); \
+    void CXX(name)(pthread_cond_t * self)  \
+    {                                      \
+        __wrap_pthread_cond_destroy(self); \
+    }
+DESTRUCTOR(_ZNSt18condition_variableD1Ev)
+DESTRUCTOR(_ZNSt18condition_variableD2Ev)
+
+void CXX(_ZNSt18condition_variable4waitERSt11unique_lockISt5mutexE)(pthread_cond_t *self,
+                                                                    struct unique_lock *lock);
+void CXX(_ZNSt18condition_variable4waitERSt11unique_lockISt5mutexE)(pthread_cond_t *self,
+                                                                    struct unique_lock *lock)
+{
+    __wrap_pthread_cond_wait(self, lock->mutex);
+}
+
+void CXX(_ZNSt18condition_variable10notify_oneEv)(pthread_cond_t *self);
+void CXX(_ZNSt18condition_variable10notify_oneEv)(pthread_cond_t *self)
+{
+    __wrap_pthread_cond_signal(self);
+}
+
+void CXX(_ZNSt18condition_variable10notify_allEv)(pthread_cond_t *self);
+void CXX(_ZNSt18condition_variable10notify_allEv)(pthread_cond_t *self)
+{
+    __wrap_pthread_cond_broadcast(self);
+}
+
+/* ---- std::future ----------------------------------------------------------------------------- */
+
+/* std::__atomic_futex_unsigned_base: whether *word changed before the end of the clock. */
+static bool wait_word(_Atomic uint32_t *word, uint32_t value, bool limited, clockid_t clock, long s,
+                      long ns)
+{
+    struct timespec end = {s, ns};
+
+    while (atomic_load(word) == value) {
+        if (limited && veneer_now(clock) >= veneer_ns(&end))
+            return false;
+        veneer_shared_wait(word, value);
+    }
+    return true;
+}
+
+#define WAIT_UNTIL(name, clock)                                                              \
+    bool CXX(name)(void *self, _Atomic uint32_t *word, uint32_t value, bool limited, long s, \
+                   long ns);                                                                 \
+    bool CXX(name)(void *self, _Atomic uint32_t *word, uint32_t value, bool limited, long s, \
+                   long ns)                                                                  \
+    {                                                                                        \
+        (void)self;                                                                          \
+        return wait_word(word, value, limited, (clock), s, ns);                              \
+    }
+/* (unsigned *, unsigned, bool, chrono::seconds, chrono::nanoseconds) */
+#define ARGUMENTS EPjjbNSt6chrono8durationIlSt5ratioILl1ELl1EEEENS2_IlS3_ILl1ELl1000000000EEEE
+#define PASTE(a, b) a##b
+#define JOIN(a, b) PASTE(a, b)
+WAIT_UNTIL(JOIN(_ZNSt28__atomic_futex_unsigned_base19_M_futex_wait_until, ARGUMENTS),
+           CLOCK_REALTIME)
+WAIT_UNTIL(JOIN(_ZNSt28__atomic_futex_unsigned_base26_M_futex_wait_until_steady, ARGUMENTS),
+           CLOCK_MONOTONIC)
+
+void CXX(_ZNSt28__atomic_futex_unsigned_base19_M_futex_notify_allEPj)(_Atomic uint32_t *word);
+void CXX(_ZNSt28__atomic_futex_unsigned_base19_M_futex_notify_allEPj)(_Atomic uint32_t *word)
+{
+    veneer_shared_wake(word);
+}

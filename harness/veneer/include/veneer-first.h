@@ -1,0 +1,5 @@
+/*
+ * veneer-first.h - comes before all that a program includes, by `threadlab cc`. The checked
+ * variants of the C library's functions (__read_chk) would go around the veneer.
+ */
+#undef _FORTIFY_SOURCE

@@ -1,0 +1,210 @@
+/*
+ * np.c - scheduling, names, stacks, CPUs and clocks of threads; concurrency.
+ *
+ * Where the implementation schedules by itself and knows no priorities, all threads are
+ * SCHED_OTHER, and another policy answers ENOTSUP, after what POSIX wants to be looked at first.
+ */
+#include "veneer.h"
+
+#include <sched.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+/* ---- scheduling ------------------------------------------------------------------------------ */
+
+static int set_sched(struct veneer_thread *t, int policy, int priority)
+{
+    struct tl_sched sched = {policy, priority};
+    int low = sched_get_priority_min(policy), high = sched_get_priority_max(policy);
+    const struct tl_info_ops *info = veneer.impl->info;
+    int err;
+
+    if (low < 0 || priority < low || priority > high)
+        return EINVAL;
+    if (policy == t->policy && priority == t->priority)
+        return 0;
+    if (!info || !info->set_sched)
+        return ENOTSUP;
+    err = info->set_sched(t->impl, &sched);
+    if (!err) {
+        t->policy = policy;
+        t->priority = priority;
+    }
+    return err;
+}
+
+int WRAP(pthread_setschedparam)(pthread_t handle, int policy, const struct sched_param *param);
+int WRAP(pthread_setschedparam)(pthread_t handle, int policy, const struct sched_param *param)
+{
+    struct veneer_thread *t = veneer_find(handle);
+
+    return t ? set_sched(t, policy, param->sched_priority) : ESRCH;
+}
+
+int WRAP(pthread_setschedprio)(pthread_t handle, int priority);
+int WRAP(pthread_setschedprio)(pthread_t handle, int priority)
+{
+    struct veneer_thread *t = veneer_find(handle);
+
+    return t ? set_sched(t, t->policy, priority) : ESRCH;
+}
+
+/* The kernel is asked where it knows the thread: its policy may have been set by other means. */
+int WRAP(pthread_getschedparam)(pthread_t handle, int *policy, struct sched_param *param);
+int WRAP(pthread_getschedparam)(pthread_t handle, int *policy, struct sched_param *param)
+{
+    struct veneer_thread *t = veneer_find(handle);
+    const struct tl_info_ops *info = veneer.impl->info;
+    struct tl_sched sched;
+
+    if (!t)
+        return ESRCH;
+    sched = (struct tl_sched){t->policy, t->priority};
+    if (veneer.impl->traits & TL_ONE_TO_ONE && info && info->get_sched &&
+        atomic_load(&t->life) == VENEER_LIVE && info->get_sched(t->impl, &sched))
+        sched = (struct tl_sched){t->policy, t->priority};
+    *policy = sched.policy;
+    param->sched_priority = sched.priority;
+    return 0;
+}
+
+/* ---- names, stacks --------------------------------------------------------------------------- */
+
+int WRAP(pthread_setname_np)(pthread_t handle, const char *name);
+int WRAP(pthread_setname_np)(pthread_t handle, const char *name)
+{
+    struct veneer_thread *t = veneer_find(handle);
+
+    if (!t)
+        return ESRCH;
+    return veneer.impl->info ? veneer.impl->info->set_name(t->impl, name) : ENOTSUP;
+}
+
+int WRAP(pthread_getname_np)(pthread_t handle, char *name, size_t size);
+int WRAP(pthread_getname_np)(pthread_t handle, char *name, size_t size)
+{
+    struct veneer_thread *t = veneer_find(handle);
+
+    if (!t)
+        return ESRCH;
+    return veneer.impl->info ? veneer.impl->info->get_name(t->impl, name, size) : ENOTSUP;
+}
+
+int WRAP(pthread_getattr_np)(pthread_t handle, pthread_attr_t *attr);
+int WRAP(pthread_getattr_np)(pthread_t handle, pthread_attr_t *attr)
+{
+    struct veneer_thread *t = veneer_find(handle);
+    struct sched_param param;
+    size_t size, guard;
+    void *low;
+    int err;
+
+    if (!t)
+        return ESRCH;
+    if (!veneer.impl->info)
+        return ENOTSUP;
+    err = veneer.impl->info->stack(t->impl, &low, &size, &guard);
+    if (err)
+        return err;
+    if (t->stack_size) { /* rounded up, or less what the implementation keeps at the top */
+        if (size > t->stack_size)
+            low = (char *)low + (size - t->stack_size);
+        size = t->stack_size;
+    }
+    err = pthread_attr_init(attr);
+    if (err)
+        return err;
+    pthread_attr_setstack(attr, low, size);
+    pthread_attr_setguardsize(attr, guard);
+    pthread_attr_setdetachstate(attr, atomic_load(&t->detached) ? PTHREAD_CREATE_DETACHED
+                                                                : PTHREAD_CREATE_JOINABLE);
+    param.sched_priority = t->priority;
+    pthread_attr_setschedpolicy(attr, t->policy);
+    pthread_attr_setschedparam(attr, &param);
+    return 0;
+}
+
+/* ---- CPUs, clocks: of kernel threads ----------------------------------------------------------
+ */
+
+/* 0 where the thread is none of the kernel's: then it has the CPUs of all. */
+static int tid_of(pthread_t handle, int *err)
+{
+    struct veneer_thread *t = veneer_find(handle);
+
+    *err = t ? 0 : ESRCH;
+    if (!t || !(veneer.impl->traits & TL_ONE_TO_ONE))
+        return 0;
+    /* A thread that was just made writes it first of all. */
+    while (!*(volatile int *)&t->tid && atomic_load(&t->life) == VENEER_LIVE)
+        veneer.impl->yield();
+    return t->tid;
+}
+
+int WRAP(pthread_setaffinity_np)(pthread_t handle, size_t size, const cpu_set_t *set);
+int WRAP(pthread_setaffinity_np)(pthread_t handle, size_t size, const cpu_set_t *set)
+{
+    int err, tid = tid_of(handle, &err), saved = errno;
+
+    if (err)
+        return err;
+    if (!tid)
+        return ENOTSUP;
+    if (sched_setaffinity(tid, size, set))
+        err = errno;
+    errno = saved;
+    return err;
+}
+
+int WRAP(pthread_getaffinity_np)(pthread_t handle, size_t size, cpu_set_t *set);
+int WRAP(pthread_getaffinity_np)(pthread_t handle, size_t size, cpu_set_t *set)
+{
+    int err, tid = tid_of(handle, &err), saved = errno;
+
+    if (!err && sched_getaffinity(tid, size, set))
+        err = errno;
+    errno = saved;
+    return err;
+}
+
+/* The kernel's number of the clock of a thread, as the C library makes it: ~tid << 3, with the bits
+ * "of one thread" and "scheduled time". */
+int WRAP(pthread_getcpuclockid)(pthread_t handle, clockid_t *clock);
+int WRAP(pthread_getcpuclockid)(pthread_t handle, clockid_t *clock)
+{
+    int err, tid = tid_of(handle, &err);
+
+    if (err)
+        return err;
+    if (!tid)
+        return ENOTSUP;
+    *clock = (clockid_t)(~(unsigned)tid << 3 | 4u | 2u);
+    return 0;
+}
+
+/* ---- concurrency ----------------------------------------------------------------------------- */
+
+static _Atomic int concurrency;
+
+int WRAP(pthread_setconcurrency)(int level);
+int WRAP(pthread_setconcurrency)(int level)
+{
+    const struct tl_concurrency_ops *ops = veneer.impl->concurrency;
+    int err = 0;
+
+    if (level < 0)
+        return EINVAL;
+    if (ops)
+        err = ops->set((unsigned)level);
+    if (!err)
+        atomic_store(&concurrency, level);
+    return err;
+}
+
+int WRAP(pthread_getconcurrency)(void);
+int WRAP(pthread_getconcurrency)(void)
+{
+    return atomic_load(&concurrency);
+}

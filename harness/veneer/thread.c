@@ -1,0 +1,312 @@
+/*
+ * thread.c - create, join, detach, exit. Attributes are the C library's own objects, which it reads
+ * and writes; create hands on what is in them.
+ */
+#include "veneer.h"
+
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+_Static_assert(sizeof(pthread_t) == sizeof(uint64_t), "a handle is a pthread_t");
+
+/* ---- create ---------------------------------------------------------------------------------- */
+
+/* Not in the record, which is the joiner's once the thread has ended. */
+struct call {
+    void *(*start)(void *);
+    void *arg, *value;
+};
+
+static void body(void *arg)
+{
+    struct call *call = arg;
+
+    call->value = call->start(call->arg);
+}
+
+static void ended(void *self)
+{
+    if (veneer_own == self) /* not yet */
+        veneer_finish(self);
+}
+
+static void *trampoline(void *arg)
+{
+    struct veneer_thread *self = arg;
+    struct call call = {self->start, self->arg, NULL};
+
+    veneer_own = self;
+    if (veneer.impl->traits & TL_ONE_TO_ONE)
+        self->tid = (int)syscall(SYS_gettid);
+    /* create may not have written it yet where the new thread runs first. */
+    self->impl = veneer.impl->self();
+    self->known = true;
+    if (veneer.impl->traits & TL_ONE_TO_ONE && veneer.impl->signal)
+        veneer.impl->signal->mask(SIG_SETMASK, &self->mask, NULL);
+    veneer.impl->protect(body, &call, ended, self, true);
+    return call.value;
+}
+
+/* What of a thread attribute object the contract knows. EINVAL: it is none. */
+static int read_attr(const pthread_attr_t *a, struct tl_attr *attr, struct tl_sched *sched,
+                     const struct veneer_thread *self)
+{
+    struct sched_param param;
+    int state, inherit, policy, err;
+    size_t size, guard;
+    void *low;
+
+    err = pthread_attr_getdetachstate(a, &state);
+    if (!err)
+        err = pthread_attr_getstack(a, &low, &size);
+    if (!err)
+        err = pthread_attr_getguardsize(a, &guard);
+    if (!err)
+        err = pthread_attr_getinheritsched(a, &inherit);
+    if (!err)
+        err = pthread_attr_getschedpolicy(a, &policy);
+    if (!err)
+        err = pthread_attr_getschedparam(a, &param);
+    if (err)
+        return EINVAL;
+    attr->detached = state == PTHREAD_CREATE_DETACHED;
+    attr->guard_size = guard;
+    attr->no_guard = !guard;
+    attr->stack_size = size;
+    /* An attribute without a stack of the caller's answers its size, below address 0. */
+    if (low && (uintptr_t)low + size > size && (uintptr_t)low < (uintptr_t)0 - size)
+        attr->stack = low;
+    *sched = (struct tl_sched){self->policy, self->priority};
+    if (inherit == PTHREAD_EXPLICIT_SCHED) {
+        if (param.sched_priority < sched_get_priority_min(policy) ||
+            param.sched_priority > sched_get_priority_max(policy))
+            return EINVAL;
+        *sched = (struct tl_sched){policy, param.sched_priority};
+        if (policy != self->policy || param.sched_priority != self->priority)
+            attr->sched = sched;
+    }
+    return 0;
+}
+
+/* Affinity is not in the contract: the new thread asks for it itself, where the kernel knows it. */
+int WRAP(pthread_create)(pthread_t *handle, const pthread_attr_t *a, void *(*start)(void *),
+                         void *arg);
+int WRAP(pthread_create)(pthread_t *handle, const pthread_attr_t *a, void *(*start)(void *),
+                         void *arg)
+{
+    struct veneer_thread *self = veneer_self(), *t;
+    struct tl_attr attr = TL_ATTR_INIT;
+    struct tl_sched sched = {self->policy, self->priority};
+    pthread_attr_t defaults;
+    struct tl_thread id;
+    sigset_t mask;
+    uint64_t name;
+    int err;
+
+    if (!veneer.running)
+        return EAGAIN; /* before main: README.md */
+    if (a) {
+        err = read_attr(a, &attr, &sched, self);
+    } else if (!(err = pthread_getattr_default_np(&defaults))) {
+        pthread_attr_getstacksize(&defaults, &attr.stack_size);
+        pthread_attr_destroy(&defaults);
+    }
+    if (err)
+        return err;
+    t = veneer_take();
+    if (!t)
+        return EAGAIN;
+    t->start = start;
+    t->arg = arg;
+    t->policy = sched.policy;
+    t->priority = sched.priority;
+    t->stack_size = a ? attr.stack_size : 0;
+    /* Detached by us when it has ended: its record is ours to give back. */
+    atomic_store(&t->detached, attr.detached);
+    name = atomic_load(&t->handle);
+    *handle = name;
+    /* No handler runs in the new kernel thread before it knows who it is. */
+    if (veneer.impl->traits & TL_ONE_TO_ONE && veneer.impl->signal) {
+        sigset_t all;
+
+        sigfillset(&all);
+        veneer.impl->signal->mask(SIG_SETMASK, &all, &mask);
+        t->mask = mask;
+        err = veneer.impl->create(&id, &attr, trampoline, t);
+        veneer.impl->signal->mask(SIG_SETMASK, &mask, NULL);
+    } else {
+        err = veneer.impl->create(&id, &attr, trampoline, t);
+    }
+    if (err) {
+        veneer_give(t);
+        return err == ENOMEM ? EAGAIN : err;
+    }
+    veneer_identify(t, name, id); /* before the thread itself does, or too late */
+    veneer_breathe();
+    return 0;
+}
+
+void WRAP(pthread_exit)(void *value) __attribute__((noreturn));
+void WRAP(pthread_exit)(void *value)
+{
+    veneer_exit(value);
+}
+
+pthread_t WRAP(pthread_self)(void);
+pthread_t WRAP(pthread_self)(void)
+{
+    return atomic_load_explicit(&veneer_self()->handle, memory_order_relaxed);
+}
+
+/* ---- join ------------------------------------------------------------------------------------ */
+
+/* Whether the caller may wait for it. Marks it as joined. */
+static int claim(pthread_t handle, struct veneer_thread **found)
+{
+    struct veneer_thread *t = veneer_find(handle);
+    int expected = 0;
+
+    if (!t)
+        return veneer_missing(handle);
+    if (handle == __wrap_pthread_self())
+        return EDEADLK;
+    if (atomic_load(&t->detached))
+        return EINVAL;
+    if (!atomic_compare_exchange_strong(&t->joined, &expected, 1))
+        return EINVAL; /* somebody else joins it */
+    *found = t;
+    return 0;
+}
+
+static void unclaim(void *t)
+{
+    atomic_store(&((struct veneer_thread *)t)->joined, 0);
+}
+
+/* The first thread ends with run(): whoever joins it looks at times. */
+static long join_now(const long *a)
+{
+    struct veneer_thread *t = (void *)a[0];
+    void **value = (void **)a[1];
+    int err;
+
+    if (t == veneer.main) {
+        while (atomic_load(&t->life) != VENEER_ENDED)
+            veneer_pause(VENEER_POLL_NS);
+        *value = t->value;
+        return 0;
+    }
+    err = veneer.impl->join(t->impl, value);
+    return err;
+}
+
+static int join(struct veneer_thread *t, void **value)
+{
+    void *got = NULL;
+    int err = (int)veneer_point(join_now, (const long[]){(long)t, (long)&got}, unclaim, t);
+
+    if (err) {
+        unclaim(t);
+        return err;
+    }
+    if (value)
+        *value = got;
+    if (t != veneer.main)
+        veneer_give(t);
+    return 0;
+}
+
+int WRAP(pthread_join)(pthread_t handle, void **value);
+int WRAP(pthread_join)(pthread_t handle, void **value)
+{
+    struct veneer_thread *t;
+    int err = claim(handle, &t);
+
+    return err ? err : join(t, value);
+}
+
+static bool has_ended(const struct veneer_thread *t)
+{
+    return atomic_load(&((struct veneer_thread *)t)->life) == VENEER_ENDED;
+}
+
+int WRAP(pthread_tryjoin_np)(pthread_t handle, void **value);
+int WRAP(pthread_tryjoin_np)(pthread_t handle, void **value)
+{
+    struct veneer_thread *t = veneer_find(handle);
+    int err;
+
+    if (t && handle != __wrap_pthread_self() && !atomic_load(&t->detached) && !has_ended(t))
+        return EBUSY;
+    err = claim(handle, &t);
+    return err ? err : join(t, value);
+}
+
+static long await_end(const long *a)
+{
+    const struct veneer_thread *t = (void *)a[0];
+    uint64_t until = (uint64_t)a[2];
+
+    while (!has_ended(t)) {
+        if (veneer_now((clockid_t)a[1]) >= until)
+            return ETIMEDOUT;
+        veneer_pause(VENEER_POLL_NS);
+    }
+    return 0;
+}
+
+int WRAP(pthread_clockjoin_np)(pthread_t handle, void **value, clockid_t clock,
+                               const struct timespec *until);
+int WRAP(pthread_clockjoin_np)(pthread_t handle, void **value, clockid_t clock,
+                               const struct timespec *until)
+{
+    struct veneer_thread *t;
+    int err;
+
+    if (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC)
+        return EINVAL;
+    if (until && !veneer_time_ok(until))
+        return EINVAL;
+    err = claim(handle, &t);
+    if (err)
+        return err;
+    if (until)
+        err = (int)veneer_point(await_end, (const long[]){(long)t, clock, (long)veneer_ns(until)},
+                                unclaim, t);
+    if (err) {
+        unclaim(t);
+        return err;
+    }
+    return join(t, value);
+}
+
+int WRAP(pthread_timedjoin_np)(pthread_t handle, void **value, const struct timespec *until);
+int WRAP(pthread_timedjoin_np)(pthread_t handle, void **value, const struct timespec *until)
+{
+    return __wrap_pthread_clockjoin_np(handle, value, CLOCK_REALTIME, until);
+}
+
+int WRAP(pthread_detach)(pthread_t handle);
+int WRAP(pthread_detach)(pthread_t handle)
+{
+    struct veneer_thread *t = veneer_find(handle);
+    struct tl_thread impl;
+    int expected = 0, err;
+
+    if (!t)
+        return veneer_missing(handle);
+    impl = t->impl; /* the record is the thread's own to give back from then on */
+    if (atomic_load(&t->joined) || !atomic_compare_exchange_strong(&t->detached, &expected, 1))
+        return EINVAL;
+    if (t == veneer.main)
+        return 0;
+    err = veneer.impl->detach(impl);
+    /* Where it ended before we said so, its record is ours. */
+    if (has_ended(t) && atomic_exchange(&t->joined, 1) == 0)
+        veneer_give(t);
+    return err;
+}

@@ -1,0 +1,207 @@
+/*
+ * veneer.h - what the parts of the veneer share: the C library's names of threads, as functions
+ * over one `const struct tl_impl`, so that a program written for <pthread.h> runs on it unchanged.
+ *
+ * The parts are linked with one implementation into one object. `threadlab cc` links a program with
+ * it and has the linker send each reference to NAME of the program's objects to our __wrap_NAME
+ * (ld --wrap); what the object itself calls is renamed to __real_NAME, the C library's. The list of
+ * names is read from the object: a new WRAP function is found by itself. README.md says what holds
+ * for which model.
+ *
+ *     boot.c      main of the program becomes the first thread; the table of threads
+ *     thread.c    create, join, detach, exit      np.c     scheduling, names, affinity
+ *     cancel.c    cancellation, cleanup handlers  key.c    keys, once
+ *     mutex.c     mutex, with owner, kinds, robustness on top of TL_MUTEX_BLOCK
+ *     cond.c      condition variable              sem.c    semaphore
+ *     sync.c      read-write lock, barrier, spin lock
+ *     shared.c    waiting for what processes share
+ *     signal.c    handlers, masks, waiting        wait.c   sleep, select, poll, waitpid
+ *     io.c        read, write, sockets            fork.c   fork
+ *     c11.c       <threads.h>                     cxx.c    std::thread, std::condition_variable
+ *
+ * Objects lie in the C library's own types, where static initialisers are: its first word points to
+ * the implementation's object, made at the first use; for one that processes share (PSHARED), the
+ * whole state lies there.
+ */
+#ifndef TL_VENEER_H
+#define TL_VENEER_H
+
+#include "impl.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+/* A function that the linker puts in the place of the C library's. */
+#define WRAP(name) __wrap_##name
+
+/* What is left to do if the thread ends in the block. On the stack of who pushed it; the layout is
+ * known to include/pthread.h. */
+struct veneer_cleanup {
+    void (*routine)(void *);
+    void *arg;
+    struct veneer_cleanup *outer;
+    int done;
+};
+
+/* Bits of veneer_thread.cancel. */
+enum {
+    VENEER_REQUESTED = 1u << 0,
+    VENEER_DISABLED = 1u << 1,
+    VENEER_ASYNC = 1u << 2,
+    VENEER_ENDING = 1u << 3, /* it has begun to end: no request is acted on any more */
+};
+
+enum veneer_life {
+    VENEER_FREE,
+    VENEER_LIVE,
+    VENEER_ENDED, /* has left its function; destructors of keys may run still */
+};
+
+/* A thread of the program.
+ * Invariants: records are never freed; handle is generation << 20 | index + 1 and names the thread
+ * to the program (its pthread_t); the generation rises when the record is given back, so that a
+ * stale handle is told. cancel: any thread sets REQUESTED, the thread itself the other bits; all
+ * else but life is touched by the thread itself, or by its creator before it runs. */
+struct veneer_thread {
+    _Atomic uint64_t handle;
+    _Atomic int life;
+    _Atomic uint32_t cancel;
+    struct tl_thread impl;
+    bool known; /* impl is what the implementation calls it */
+    void *(*start)(void *);
+    void *arg, *value;
+    struct veneer_cleanup *cleanup;
+    void (*undo)(void *); /* NULL, or: what a wait has to put right before handlers run */
+    void *undo_arg;
+    _Atomic uint32_t points;      /* cancellation points that it is in */
+    _Atomic uint32_t handled;     /* handlers that have run in it */
+    _Atomic uint32_t interrupted; /* of them, those without SA_RESTART */
+    _Atomic uint32_t in_handler;  /* handlers that it is in */
+    _Atomic int detached, joined;
+    int policy, priority;     /* as they were asked for */
+    sigset_t mask;            /* that it begins with, TL_ONE_TO_ONE only */
+    size_t stack_size;        /* as it was asked for; 0: not */
+    int tid;                  /* of its kernel thread, TL_ONE_TO_ONE only */
+    uint64_t detached_handle; /* of the last thread in this record, if it ended detached */
+    struct veneer_thread *next;
+};
+
+struct veneer {
+    const struct tl_impl *impl;
+    bool running;      /* within impl->run */
+    bool libc;         /* its threads are the C library's: plain calls are cancellation points */
+    bool blocks_alone; /* TL_BLOCKS_ALONE */
+    struct veneer_thread *main;
+    _Atomic uint32_t orphaned; /* handlers that ran where no thread of the program was */
+    _Atomic uint64_t handled;  /* handlers that have run in any thread */
+};
+extern struct veneer veneer;
+
+/* Changes when a handler has run that ends the thread's waits; without SA_RESTART. */
+static inline uint32_t veneer_handled(const struct veneer_thread *t)
+{
+    return atomic_load(&((struct veneer_thread *)t)->handled) + atomic_load(&veneer.orphaned);
+}
+static inline uint32_t veneer_interrupted(const struct veneer_thread *t)
+{
+    return atomic_load(&((struct veneer_thread *)t)->interrupted) + atomic_load(&veneer.orphaned);
+}
+
+/* NULL: none of the program's runs here. */
+struct veneer_thread *veneer_here(void);
+
+/* The caller's record; one is made for a thread that somebody else has started. */
+struct veneer_thread *veneer_self(void);
+extern _Thread_local struct veneer_thread *veneer_own;
+
+/* NULL: it names no thread (any more). */
+struct veneer_thread *veneer_find(pthread_t handle);
+struct veneer_thread *veneer_take(void); /* NULL: no memory */
+void veneer_give(struct veneer_thread *t);
+/* Why there is no such thread: EINVAL, it was detached and has ended; ESRCH. */
+int veneer_missing(pthread_t handle);
+/* t is `impl` to the implementation, if it is still the thread that the handle names. */
+void veneer_identify(struct veneer_thread *t, pthread_t handle, struct tl_thread impl);
+/* A forked child has no other thread, and self is its first. */
+void veneer_forget_others(struct veneer_thread *self);
+
+/* A lock for what is short and never waits inside: yields between the tries. */
+void veneer_lock(_Atomic int *lock);
+void veneer_unlock(_Atomic int *lock);
+
+/* For a function that answers by errno. */
+static inline int veneer_answer(int err)
+{
+    if (!err)
+        return 0;
+    errno = err;
+    return -1;
+}
+
+/* ---- cancel.c -------------------------------------------------------------------------------- */
+
+/* f(a) as a cancellation point. A request that is due is acted on before, inside (where f waits in
+ * a call of the implementation that is one, or calls veneer_test), and not after: what f has got is
+ * not lost. undo(undo_arg): NULL, or run before the cleanup handlers. */
+long veneer_point(long (*f)(const long *a), const long *a, void (*undo)(void *), void *undo_arg);
+#define POINT(f, ...) veneer_point(f, (const long[]){__VA_ARGS__}, NULL, NULL)
+/* The same for f that answers an error number; the result by errno's convention. */
+#define POINT_ERRNO(f, ...) veneer_answer((int)POINT(f, __VA_ARGS__))
+
+void veneer_test(void); /* acts on a request that is due; mostly does not return then */
+/* Cleanup handlers, then what the thread holds; no request is acted on from then on. */
+void veneer_finish(struct veneer_thread *t);
+void veneer_exit(void *value) __attribute__((noreturn));
+void veneer_cancel_init(void);
+
+/* ---- the rest, by file ----------------------------------------------------------------------- */
+
+void veneer_key_destroy_all(void); /* key.c: the first thread's values */
+void veneer_mutex_abandon(void);   /* mutex.c: robust ones that the caller holds */
+void veneer_keep(void);            /* boot.c */
+
+/* wait.c. Nanoseconds of a clock; times before 1970 are 0. */
+uint64_t veneer_now(clockid_t clock);
+bool veneer_time_ok(const struct timespec *t); /* 0 <= tv_nsec < 1e9 */
+uint64_t veneer_ns(const struct timespec *t);
+struct timespec veneer_timespec(uint64_t ns);
+/* Lets others run for about ns; not a cancellation point, but acts on one where it is in one. */
+void veneer_pause(uint64_t ns);
+/* Where a thread runs until it gives up the PU, programs that were written for preemption would
+ * starve the others: gives it up, at some of the calls. */
+void veneer_breathe(void);
+/* How long a wait may go on that cannot be woken by what it is to look for; see README.md. */
+#define VENEER_SLICE_NS 10000000u
+#define VENEER_POLL_NS 1000000u
+/* Until fd is ready for `events`: 0, EINTR, or an error number. At once where the plain call may
+ * wait by itself. Inside POINT. */
+int veneer_wait_fd(int fd, short events);
+
+/* shared.c: until *word is not `value` any more, or some time has passed. */
+void veneer_shared_wait(_Atomic uint32_t *word, uint32_t value);
+void veneer_shared_wake(_Atomic uint32_t *word);
+
+/* mutex.c, for cond.c: a mutex that a wait gives up and takes again, with the count of a recursive
+ * one. */
+struct veneer_held {
+    pthread_mutex_t *mutex;
+    struct tl_mutex *object; /* NULL: the implementation's condition cannot wait with it */
+    unsigned count;
+};
+/* Its holder is the caller: EPERM, EINVAL, ENOMEM. */
+int veneer_mutex_held(pthread_mutex_t *m, struct veneer_held *held);
+/* Before and after a wait in which the implementation gives up and takes `object`. retaken: 0,
+ * EOWNERDEAD, ENOTRECOVERABLE (then it is not held). */
+void veneer_mutex_leave(struct veneer_held *held);
+int veneer_mutex_retaken(struct veneer_held *held);
+/* The same, and unlocks, locks. */
+void veneer_mutex_let_go(struct veneer_held *held);
+int veneer_mutex_take_back(struct veneer_held *held);
+
+/* The implementation's object that *place points to, made at the first use; NULL: no memory or
+ * refused, *err says. init(object) */
+void *veneer_object(_Atomic(void *) *place, size_t size, int (*init)(void *object), int *err);
+
+#endif
