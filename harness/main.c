@@ -3,10 +3,14 @@
 #include "registry.h"
 #include "verbs.h"
 
+#include <string.h>
+
 int main(int argc, char **argv)
 {
     struct request request;
     char error[512];
+    if (argc > 1 && (!strcmp(argv[1], "cc") || !strcmp(argv[1], "c++")))
+        return verb_cc(argc, argv); /* the arguments are the compiler's */
     cli_parse(argc, argv, &request);
     if (request.verb == CLI_CELL_PROCESS)
         return run_cell(request.cell_fd);

@@ -11,6 +11,7 @@ int verb_script(const struct request *request); /* compare; run and check --lab 
 int verb_check(struct request *request);
 int verb_torture(struct request *request); /* check --torture */
 int verb_mutants(struct request *request);
+int verb_cc(int argc, char **argv); /* cc, c++: argv[1] is the verb */
 int verb_env(const struct request *request);
 int verb_doctor(const struct request *request);
 int verb_threads(const struct request *request);
