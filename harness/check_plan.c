@@ -183,8 +183,13 @@ int check_plan_make(const struct request *request, const struct place_topology *
             names_selected(&request->checks, checks[j]->name))
             check_case_make(&check_kernel, checks[j], NULL, 0, (unsigned)plan->place.ncpus,
                             plan->seed, &plan->cases[plan->n++]);
-    qsort(plan->cases, plan->n, sizeof *plan->cases, by_group);
+    check_plan_sort(plan);
     return 0;
+}
+
+void check_plan_sort(struct check_plan *plan)
+{
+    qsort(plan->cases, plan->n, sizeof *plan->cases, by_group);
 }
 
 void check_plan_free(struct check_plan *plan)

@@ -57,6 +57,7 @@ void check_case_make(const struct tl_impl *impl, const struct tl_check *check,
 int check_plan_make(const struct request *request, const struct place_topology *topology,
                     struct check_plan *plan, char *error, size_t size);
 void check_plan_free(struct check_plan *plan);
+void check_plan_sort(struct check_plan *plan); /* by implementation, group and name */
 
 /* Stands for the kernel in checks that are asked of it: its name is "-". */
 extern const struct tl_impl check_kernel;

@@ -39,6 +39,8 @@ enum {
     OPT_TORTURE,
     OPT_MUTANT,
     OPT_DEADLINE,
+    OPT_PROGRAM,
+    OPT_PROGRAMS,
     OPT_JOBS
 };
 
@@ -79,6 +81,10 @@ static const struct argp_option options[] = {
     {"torture", OPT_TORTURE, "TIME", 0,
      "check: random programs of threads from --seed on, for so long; one that fails is made small",
      4},
+    {"program", OPT_PROGRAM, "FILE", 0,
+     "check: this program, made by `threadlab cc`, or its source; repeatable", 4},
+    {"programs", OPT_PROGRAMS, "DIR", 0,
+     "check: each source of a folder, compiled for each implementation; repeatable", 4},
     {"mutant", OPT_MUTANT, "NAME", 0, "check: put this fault in (see `threadlab list mutants`)", 4},
     {"json", OPT_JSON, NULL, 0, "print JSON for a script", 3},
     {0},
@@ -212,6 +218,8 @@ static const struct {
     {OPT_JUNIT, OF_CHECK},
     {OPT_EXPECT, OF_CHECK},
     {OPT_TORTURE, OF_CHECK},
+    {OPT_PROGRAM, OF_CHECK},
+    {OPT_PROGRAMS, OF_CHECK},
     {OPT_MUTANT, OF_CHECK},
     {OPT_DEADLINE, OF_CHECK},
     {OPT_JOBS, OF_CHECK | OF_MUTANTS},
@@ -317,6 +325,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
         return 0;
     case OPT_TORTURE:
         r->torture_ns = duration_ns(name, arg);
+        return 0;
+    case OPT_PROGRAM:
+    case OPT_PROGRAMS:
+        append(&r->programs, name, arg);
         return 0;
     case OPT_MUTANT:
         r->mutant = arg;

@@ -60,14 +60,15 @@ struct request {
     const char *resume;   /* NULL: a new run */
     const char *topology; /* NULL: this machine */
     bool dry_run;
-    bool no_checks;       /* run: without checking what the numbers rest on */
-    const char *expect;   /* NULL: no file of expected verdicts is read */
-    const char *junit;    /* NULL: no JUnit file */
-    const char *mutant;   /* NULL: implementations as they are */
-    uint64_t deadline_ns; /* of one check; 0: its own */
-    uint64_t torture_ns;  /* check: random programs for so long; 0: no torture */
-    int jobs;             /* checks at a time; 0: by the number of PUs */
-    int cell_fd;          /* CLI_CELL_PROCESS */
+    bool no_checks;           /* run: without checking what the numbers rest on */
+    const char *expect;       /* NULL: no file of expected verdicts is read */
+    const char *junit;        /* NULL: no JUnit file */
+    struct cli_list programs; /* check: programs, sources, folders of them; empty: properties */
+    const char *mutant;       /* NULL: implementations as they are */
+    uint64_t deadline_ns;     /* of one check; 0: its own */
+    uint64_t torture_ns;      /* check: random programs for so long; 0: no torture */
+    int jobs;                 /* checks at a time; 0: by the number of PUs */
+    int cell_fd;              /* CLI_CELL_PROCESS */
     char **rest; /* CLI_COMPARE, CLI_LAB: for the script, as they came; rest[0] is its name */
 };
 

@@ -16,9 +16,10 @@
 
 #include "check_plan.h"
 
-/* Sets the expectations of the plan's cases from DIR/<implementation>/conformance.expected; an
+/* Sets the expectations of the plan's cases from DIR/<implementation>/FILE; an
  * implementation without such a file is left as it is. Returns 0; EINVAL with one line in error
  * (malformed line, a property that no check has); ENOMEM. */
-int expect_read(const char *dir, struct check_plan *plan, char *error, size_t size);
+int expect_read(const char *dir, const char *file, struct check_plan *plan, char *error,
+                size_t size);
 
 #endif

@@ -7,6 +7,8 @@
 #include "env.h"
 #include "expect.h"
 #include "place.h"
+#include "program.h"
+#include "program_run.h"
 #include "record.h"
 #include "registry.h"
 #include "verbs.h"
@@ -97,6 +99,21 @@ static int status_of(const struct check_plan *plan)
     return status;
 }
 
+static int make_plan(const struct request *request, const struct place_topology *topology,
+                     struct check_plan *plan, struct programs **programs, char *error, size_t size)
+{
+    if (!request->programs.n)
+        return check_plan_make(request, topology, plan, error, size);
+    if (request->mutant)
+        cli_die("--mutant: a program brings its own implementation with it");
+    for (size_t i = 0; i < request->programs.n; i++) {
+        int e = programs_add(programs, request->programs.items[i], error, size);
+        if (e)
+            return e;
+    }
+    return programs_plan(*programs, request, topology, plan, error, size);
+}
+
 int verb_check(struct request *request)
 {
     struct check_plan plan;
@@ -105,14 +122,17 @@ int verb_check(struct request *request)
     struct record_run run = {.clock = &clock, .env = &env, .checks = &plan};
     struct sink sink = {.tap = !request->json};
     char error[512] = "out of memory", why[64] = "";
+    struct programs *programs = NULL;
     int stopped = 0;
 
     if (!request->seed_given)
         request->seed = record_random_seed();
     struct place_topology *topology = place_open(NULL, error, sizeof error);
-    if (!topology || check_plan_make(request, topology, &plan, error, sizeof error))
+    if (!topology || make_plan(request, topology, &plan, &programs, error, sizeof error))
         cli_die("%s", error);
-    if (request->expect && expect_read(request->expect, &plan, error, sizeof error))
+    if (request->expect &&
+        expect_read(request->expect, programs ? "programs.expected" : "conformance.expected", &plan,
+                    error, sizeof error))
         cli_die("%s", error);
     apply_request(request, &plan);
     if (clock_calibrate(&clock))
@@ -127,8 +147,9 @@ int verb_check(struct request *request)
     if (sink.tap)
         check_tap_plan(&plan);
     uint64_t start = now_ns();
-    int e = check_exec(plan.cases, plan.n, &plan.place, jobs, &request->plugins, take_result, &sink,
-                       &stopped);
+    int e = programs ? programs_exec(programs, &plan, jobs, take_result, &sink, &stopped)
+                     : check_exec(plan.cases, plan.n, &plan.place, jobs, &request->plugins,
+                                  take_result, &sink, &stopped);
     uint64_t wall = now_ns() - start;
     if (stopped)
         snprintf(why, sizeof why, "interrupted by SIG%s", sigabbrev_np(stopped));
@@ -145,6 +166,7 @@ int verb_check(struct request *request)
         cli_die("cannot write %s: %s", request->junit, strerror(e));
     int status = status_of(&plan);
     check_plan_free(&plan);
+    programs_free(programs);
     env_free(&env);
     place_close(topology);
     return status;

@@ -52,7 +52,8 @@ _threadlab()
     --preset) mapfile -t COMPREPLY < <(compgen -W 'quick standard full' -- "$current") ;;
     --mutant) mapfile -t COMPREPLY < <(compgen -W "$(_threadlab_names "$program" mutants)" \
         -- "$current") ;;
-    --out | --resume | --plugin | --topology | --junit | --expect | --markdown | --gitlab | \
+    --out | --resume | --plugin | --topology | --junit | --expect | --program | \
+        --programs | --markdown | --gitlab | \
         --thresholds)
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         compopt -o filenames 2>/dev/null
@@ -69,7 +70,7 @@ _threadlab()
                 ;;
             check)
                 word='--impl --set --seed --out --expect --junit --jobs --deadline --torture
-                    --mutant --plugin --json'
+                    --program --programs --mutant --plugin --json'
                 ;;
             mutants) word='--seed --jobs --plugin' ;;
             compare)

@@ -1,0 +1,222 @@
+/* program.c - what programs there are, and their plan: see program.h. */
+#include "program.h"
+
+#include "names.h"
+#include "program_run.h"
+#include "registry.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ---- what there is --------------------------------------------------------------------------- */
+
+static const char *suffix_of(const char *path)
+{
+    const char *base = strrchr(path, '/'), *dot = strrchr(base ? base : path, '.');
+
+    return dot ? dot : "";
+}
+
+static bool is_source(const char *path)
+{
+    const char *s = suffix_of(path);
+
+    return !strcmp(s, ".c") || !strcmp(s, ".cc") || !strcmp(s, ".cpp");
+}
+
+/* The first line of the comment at its head, from behind "NAME - " on; NULL: there is none. */
+static char *promise_of(const char *path)
+{
+    FILE *f = fopen(path, "r");
+    char line[512], *text = NULL;
+
+    while (f && !text && fgets(line, sizeof line, f)) {
+        char *from = line + strspn(line, "/* \t\n");
+
+        if (!*from)
+            continue;
+        if (from == line) /* no comment */
+            break;
+        from = strstr(from, " - ") ? strstr(from, " - ") + 3 : from;
+        from[strcspn(from, "\n")] = '\0';
+        for (size_t n = strlen(from); n && strchr("*/ ", from[n - 1]); n--)
+            from[n - 1] = '\0';
+        text = strdup(from);
+    }
+    if (f)
+        fclose(f);
+    return text;
+}
+
+/* "pthread_join/1-2.c" of a folder becomes program.pthread_join.1-2. */
+static char *name_of(const char *path, const char *folder)
+{
+    const char *rest = folder ? path + strlen(folder) : strrchr(path, '/');
+    char *name;
+
+    rest = rest ? rest + (*rest == '/') : path;
+    if (asprintf(&name, "program.%.*s", (int)(strlen(rest) - strlen(suffix_of(rest))), rest) < 0)
+        return NULL;
+    for (char *c = name; *c; c++)
+        if (*c == '/')
+            *c = '.';
+    return name;
+}
+
+static int add(struct programs *p, const char *path, const char *folder)
+{
+    struct program *grown = realloc(p->items, (p->n + 1) * sizeof *grown), *new;
+
+    if (!grown)
+        return ENOMEM;
+    p->items = grown;
+    new = &p->items[p->n];
+    memset(new, 0, sizeof *new);
+    new->path = realpath(path, NULL);
+    new->source = is_source(path);
+    new->check.abi = TL_ABI;
+    new->check.name = name_of(path, folder);
+    new->check.group = "Programs";
+    new->check.promise = new->source ? promise_of(path) : NULL;
+    if (!new->check.promise)
+        new->check.promise = "ends with status 0";
+    new->check.source = "the program itself";
+    new->check.method = "compiled through the veneer and run; its exit status is the verdict";
+    new->check.meaning = "what the program checks";
+    if (!new->path || !new->check.name)
+        return ENOMEM;
+    p->n++;
+    return 0;
+}
+
+/* A program has a main; the others of a folder are parts of one that includes them. */
+static bool has_main(const char *path)
+{
+    FILE *f = fopen(path, "r");
+    char line[1024];
+    bool found = false;
+
+    while (f && !found && fgets(line, sizeof line, f)) {
+        const char *at = strstr(line, "main");
+
+        found = at && (at == line || !(isalnum((unsigned char)at[-1]) || at[-1] == '_')) &&
+                at[4 + strspn(at + 4, " \t")] == '(';
+    }
+    if (f)
+        fclose(f);
+    return found;
+}
+
+static int add_folder(struct programs *p, const char *path, const char *top)
+{
+    struct dirent **entries;
+    int n = scandir(path, &entries, NULL, alphasort), e = n < 0 ? errno : 0;
+
+    for (int i = 0; i < n; i++) {
+        char inner[PATH_MAX];
+        struct stat st;
+
+        snprintf(inner, sizeof inner, "%s/%s", path, entries[i]->d_name);
+        if (!e && entries[i]->d_name[0] != '.' && !stat(inner, &st)) {
+            if (S_ISDIR(st.st_mode))
+                e = add_folder(p, inner, top);
+            else if (is_source(inner) && has_main(inner))
+                e = add(p, inner, top);
+        }
+        free(entries[i]);
+    }
+    if (n >= 0)
+        free(entries);
+    return e;
+}
+
+int programs_add(struct programs **programs, const char *path, char *error, size_t size)
+{
+    struct stat st;
+    int e = 0;
+
+    if (!*programs)
+        *programs = calloc(1, sizeof **programs);
+    if (!*programs)
+        e = ENOMEM;
+    else if (stat(path, &st))
+        e = errno;
+    else
+        e = S_ISDIR(st.st_mode) ? add_folder(*programs, path, path) : add(*programs, path, NULL);
+    if (e)
+        snprintf(error, size, "%s: %s", path, strerror(e));
+    return e;
+}
+
+void programs_free(struct programs *p)
+{
+    for (size_t i = 0; p && i < p->n; i++) {
+        free(p->items[i].path);
+        free((char *)p->items[i].check.name);
+    }
+    if (p)
+        free(p->items);
+    free(p);
+}
+
+/* ---- the plan -------------------------------------------------------------------------------- */
+
+/* A compiled program runs on the implementation that is in it. */
+static bool runs_on(const struct program *p, const struct tl_impl *impl, const char *inside)
+{
+    char object[PATH_MAX + 96];
+
+    if (!p->source)
+        return !strcmp(inside, impl->name);
+    return !program_veneer(impl->name, object, sizeof object);
+}
+
+int programs_plan(const struct programs *p, const struct request *request,
+                  const struct place_topology *topology, struct check_plan *plan, char *error,
+                  size_t size)
+{
+    const struct tl_impl *const *impls;
+    size_t ni = registry_impls(&impls);
+    int e;
+
+    memset(plan, 0, sizeof *plan);
+    plan->seed = request->seed;
+    e = place_resolve(topology, "compact", 1, &plan->place);
+    if (e) {
+        snprintf(error, size, "%s", plan->place.reason);
+        return EINVAL;
+    }
+    plan->cases = calloc(ni * p->n + 1, sizeof *plan->cases);
+    if (!plan->cases)
+        return ENOMEM;
+    for (size_t j = 0; j < p->n; j++) {
+        char inside[32] = "";
+
+        if (!p->items[j].source && program_asks(p->items[j].path, inside, sizeof inside)) {
+            snprintf(error, size, "%s was not compiled by threadlab cc", p->items[j].path);
+            return EINVAL;
+        }
+        for (size_t i = 0; i < ni; i++) {
+            struct check_case *c = &plan->cases[plan->n];
+
+            if (!names_selected(&request->impls, impls[i]->name) ||
+                !names_selected(&request->checks, p->items[j].check.name) ||
+                !runs_on(&p->items[j], impls[i], inside))
+                continue;
+            check_case_make(impls[i], &p->items[j].check, NULL, 0, 1, plan->seed, c);
+            c->deadline_ns = (uint64_t)PROGRAM_DEADLINE_S * 1000000000u;
+            plan->n++;
+        }
+    }
+    check_plan_sort(plan);
+    if (!plan->n)
+        snprintf(error, size, "no program, or no implementation with a veneer: make veneer");
+    return plan->n ? 0 : EINVAL;
+}
