@@ -1,0 +1,179 @@
+"""End to end: programs compiled through the veneer, and run as checks."""
+
+import json
+import shutil
+import subprocess
+
+import jsonschema
+import pytest
+from driver import BINARY, ROOT, lines, one_clear_line, threadlab
+
+IMPLS = sorted(path.stem for path in (BINARY.parent / "veneer").glob("*.o"))
+SCHEMA = json.loads((ROOT / "results/schema/threadlab-1.schema.json").read_text())
+WORKERS = """
+#include <pthread.h>
+#include <stdio.h>
+static __thread int mine;
+static void *work(void *arg) { mine += (int)(long)arg; return (void *)(long)(mine * 2); }
+int main(int argc, char **argv)
+{
+    pthread_t t[3];
+    void *value;
+    long sum = 0;
+    for (long i = 0; i < 3; i++)
+        pthread_create(&t[i], NULL, work, (void *)(i + 1));
+    for (int i = 0; i < 3; i++) {
+        pthread_join(t[i], &value);
+        sum += (long)value;
+    }
+    printf("%d %s %ld\\n", argc, argc > 1 ? argv[1] : "", sum);
+}
+"""
+
+
+def compile_program(tmp_path, text, impl, *args, verb="cc", name="prog.c"):
+    source = tmp_path / name
+    source.write_text(text)
+    program = tmp_path / f"prog.{impl}"
+    result = threadlab(verb, "--impl", impl, *args, source, "-o", program)
+    assert result.returncode == 0, result.stderr
+    return program
+
+
+def test_each_implementation_but_the_control_has_a_veneer():
+    assert {"nptl", "clone", "green", "ucontext"} <= set(IMPLS)
+    assert "null" not in IMPLS
+
+
+@pytest.mark.parametrize("impl", IMPLS)
+def test_a_program_runs(tmp_path, impl):
+    program = compile_program(tmp_path, WORKERS, impl, "-Wall", "-Werror")
+    result = subprocess.run([program, "word"], capture_output=True, text=True, timeout=60)
+    # main falls off its end: 0, as C11 has it
+    assert (result.returncode, result.stdout) == (0, "2 word 12\n"), result.stderr
+
+
+def test_objects_and_programs_apart(tmp_path):
+    (tmp_path / "a.c").write_text(WORKERS)
+    for args in (["-c", tmp_path / "a.c", "-o", tmp_path / "a.o"],
+                 [tmp_path / "a.o", "-o", tmp_path / "a"]):
+        result = threadlab("cc", "--impl", "clone", *args)
+        assert result.returncode == 0, result.stderr
+    assert subprocess.run([tmp_path / "a"], timeout=60).returncode == 0
+
+
+def test_show_prints_the_command():
+    shown = threadlab("cc", "--impl", "green", "--show", "a.c", "-o", "a").stdout
+    assert "green.o" in shown and "green.wrap" in shown and "-isystem" in shown
+    assert "green.o" not in threadlab("cc", "--impl", "green", "--show", "-c", "a.c").stdout
+
+
+def test_pkg_config_and_make_have_the_same(tmp_path):
+    if not shutil.which("pkg-config"):
+        pytest.skip("no pkg-config here")
+    (tmp_path / "a.c").write_text(WORKERS)
+    flags = subprocess.run(["pkg-config", "--cflags", "--libs", "threadlab-green"], text=True,
+                           capture_output=True, check=True,
+                           env={"PKG_CONFIG_PATH": str(BINARY.parent / "veneer"),
+                                "PATH": "/usr/bin:/bin"}).stdout.split()
+    subprocess.run(["cc", tmp_path / "a.c", "-o", tmp_path / "a", *flags], check=True)
+    assert subprocess.run([tmp_path / "a"], timeout=60).returncode == 0
+    made = (BINARY.parent / "veneer/green.mk").read_text()
+    assert all(flag in made for flag in flags)
+
+
+@pytest.mark.parametrize("args, word", [(["cc", "--impl", "nosuch", "a.c"], "nosuch"),
+                                        (["cc", "a.c"], "--impl")])
+def test_without_an_implementation_one_line(args, word):
+    result = threadlab(*args)
+    assert result.returncode == 2
+    assert word in one_clear_line(result)
+
+
+# ---- programs as checks -------------------------------------------------------------------------
+
+VERDICTS = {"pass": ("return 0;", "ok", None), "fail": ('puts("why"); return 1;', "not ok", "why"),
+            "unresolved": ("return 2;", "not ok", "unresolved"),
+            "unsupported": ("return 4;", "ok", None), "untested": ("return 5;", "ok", None),
+            "other": ("return 99;", "not ok", "exit status 99"),
+            "signal": ("raise(SIGSEGV); return 0;", "not ok", "SIGSEGV"),
+            "hang": ("for (;;) pause(); return 0;", "not ok", "killed after"),
+            "broken": ("return nosuch;", "not ok", "does not compile")}
+
+
+@pytest.fixture(scope="module")
+def verdicts(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("programs")
+    for name, (body, _, _) in VERDICTS.items():
+        (folder / f"{name}.c").write_text(
+            f"/* {name}.c - promises {name} */\n#include <signal.h>\n#include <stdio.h>\n"
+            f"#include <unistd.h>\nint main(void) {{ {body} }}\n")
+    (folder / "part.c").write_text("int no_program;\n")
+    record = folder / "record.jsonl"
+    result = threadlab("check", "--impl", "clone", "--deadline", "5s", "--programs", folder,
+                       "--out", record)
+    assert result.returncode == 1, result.stderr
+    return result.stdout, lines(record)
+
+
+@pytest.mark.parametrize("name", VERDICTS)
+def test_exit_status_is_the_verdict(verdicts, name):
+    _, word, reason = VERDICTS[name]
+    found = [line for line in verdicts[0].splitlines() if line.endswith(f"clone program.{name}")
+             or f"clone program.{name} #" in line]
+    assert len(found) == 1 and found[0].startswith(word + " ")
+    if reason:
+        at = verdicts[0].splitlines().index(found[0])
+        assert reason in verdicts[0].splitlines()[at + 3]
+
+
+def test_verdicts_are_in_the_record(verdicts):
+    validator = jsonschema.Draft202012Validator(SCHEMA)
+    checks = {}
+    for line in verdicts[1]:
+        assert not list(validator.iter_errors(line)), line
+        if line["type"] == "check":
+            checks[line["property"]] = line["status"]
+    assert len(checks) == len(VERDICTS)  # the part without main is none
+    assert checks["program.unresolved"] == "invalid"
+    assert checks["program.untested"] == "unsupported"
+    assert checks["program.hang"] == "timeout"
+    assert checks["program.signal"] == "crashed"
+
+
+def test_a_compiled_program_knows_its_implementation(tmp_path):
+    program = compile_program(tmp_path, WORKERS, "green")
+    result = threadlab("check", "--program", program)
+    assert result.returncode == 0 and "ok 1 - green program.prog" in result.stdout
+    plain = tmp_path / "plain"
+    subprocess.run(["cc", "-x", "c", "-", "-o", plain], input="int main(void) { return 0; }",
+                   text=True, check=True)
+    refused = threadlab("check", "--program", plain)
+    assert refused.returncode == 2 and "threadlab cc" in one_clear_line(refused)
+
+
+# ---- our own programs ---------------------------------------------------------------------------
+
+def test_own_programs_pass_without_us(tmp_path):
+    """With the C library's own threads each passes: they check what POSIX promises, not us."""
+    if not shutil.which("cc"):
+        pytest.skip("no cc here")
+    for source in sorted((ROOT / "suites/programs").glob("*/*.c")):
+        program = tmp_path / source.stem
+        subprocess.run(["cc", "-Wall", "-Wextra", "-Werror", source, "-o", program], check=True)
+        result = subprocess.run([program], capture_output=True, text=True, timeout=60)
+        assert result.returncode == 0, (source.name, result.stdout, result.stderr)
+
+
+@pytest.mark.parametrize("impl", IMPLS)
+def test_own_programs_end_as_expected(impl):
+    result = threadlab("check", "--impl", impl, "--deadline", "60s", "--expect", ROOT / "impls",
+                       "--programs", ROOT / "suites/programs", timeout=900)
+    assert result.returncode == 0, "\n".join(
+        line for line in result.stdout.splitlines() if line.startswith("not ok"))
+
+
+def test_no_function_of_the_c_librarys_threads_is_reached():
+    result = subprocess.run([ROOT / "scripts/veneer-proof"], capture_output=True, text=True,
+                            env={"THREADLAB": str(BINARY), "PATH": "/usr/bin:/bin"}, timeout=300)
+    assert result.returncode == 0, result.stdout + result.stderr
