@@ -409,7 +409,7 @@ $(B)/lab/truth: harness/lab/truth.c $(filter $(B)/harness/pmu%,$(OBJECTS)) $(B)/
 
 ifdef CROSS
 $(SYSROOT):
-	@scripts/lab fetch sysroot
+	@scripts/lab fetch sysroot >/dev/null
 endif
 
 # As an outsider builds one: the two contract headers and nothing else.

@@ -3,9 +3,9 @@
 A count of user instructions is of the code alone as long as the threads take the same turns. So
 each build is counted in several interleavings (--lab-seeds): a cell whose count of a build is the
 same in all of them is steady, and between two steady counts any difference is one of the code,
-however small. What is not steady (threads that race for real, a timer that hits the window) is shown with
-its range and claims nothing. Kernel instructions hold the ticks of the timer that fell into the
-window, wherever a change has moved them to: they are shown beside, and decide nothing.
+however small. What is not steady (threads that race for real, a timer that hits the window) is
+shown with its range and claims nothing. Kernel instructions hold the ticks of the timer that fell
+into the window, wherever a change has moved them to: they are shown beside, and decide nothing.
 """
 
 import threadlab_records

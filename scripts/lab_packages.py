@@ -5,8 +5,9 @@ import pathlib
 import shutil
 import subprocess
 
-# For arm64: what the driver is linked against, and what its checks find on any machine: the unwinder
-# that backtrace(3) loads, and a shell to execute. The C library's headers come with the cross compiler; the library that runs is Debian's own.
+# For arm64: what the driver is linked against, and what its checks find on any machine: the
+# unwinder that backtrace(3) loads, and a shell to execute. The C library's headers come with the
+# cross compiler; the library that runs is Debian's own.
 LIBRARIES = ["libhwloc-dev", "libhwloc15", "libpfm4-dev", "libpfm4", "libjansson-dev",
              "libjansson4", "libmd-dev", "libmd0", "libudev1", "libcap2", "libc6", "libgcc-s1",
              "dash"]
