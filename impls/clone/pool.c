@@ -61,7 +61,7 @@ static struct thread *pop(struct thread **list)
 
 static struct clone_form form_of(const struct tl_attr *attr)
 {
-    size_t guard = attr->guard_size ? attr->guard_size : pool.page;
+    size_t guard = attr->guard_size ? attr->guard_size : stack_guard_default(pool.page);
 
     return (struct clone_form){attr->stack_size ? attr->stack_size : CLONE_STACK_SIZE,
                                attr->no_guard ? 0 : guard};

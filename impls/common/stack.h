@@ -40,6 +40,17 @@ enum stack_guard_method {
 int stack_map(struct stack *s, size_t usable, size_t guard);
 void stack_unmap(struct stack *s);
 
+/* The guard where none is asked for: the step in which compilers probe frames larger than a page
+ * (GCC, -fstack-clash-protection): 64 KiB on aarch64, whose pages may be as large, else 4 KiB. */
+static inline size_t stack_guard_default(size_t page)
+{
+#if defined(__aarch64__)
+    return page > 65536 ? page : 65536;
+#else
+    return page;
+#endif
+}
+
 /* Makes [base, base + size), which is page-aligned, fault. 0 or an error number. */
 int stack_guard_install(void *base, size_t size);
 enum stack_guard_method stack_guard_method(void);

@@ -126,7 +126,9 @@ static int pool_for(const struct tl_attr *attr, struct stack_pool **pool, size_t
     if (size > (size_t)1 << USER_SIZE_MAX_LOG2)
         return ENOMEM;
     log2 = 64 - (unsigned)__builtin_clzl(size - 1);
-    *guard = attr->no_guard ? 0 : attr->guard_size ? attr->guard_size : lib.page;
+    *guard = attr->no_guard     ? 0
+             : attr->guard_size ? attr->guard_size
+                                : stack_guard_default(lib.page);
     if (*guard > (size_t)1 << USER_SIZE_MAX_LOG2)
         return ENOMEM;
     *pool = &lib.pools[*guard != 0][log2 - USER_SIZE_MIN_LOG2];
