@@ -48,7 +48,8 @@ class Topology:
         self.text = text
         self.sockets, self.cores, self.threads = (1, flat, 1) if flat is not None else (
             sockets, cores, threads)
-        self.cpus, self.nodes = self.sockets * self.cores * self.threads, nodes or 1
+        self.cpus = self.sockets * self.cores * self.threads
+        self.nodes = 1 if nodes is None else nodes
         if not 1 <= self.cpus <= CPUS_MAX or self.nodes < 1 or self.cpus % self.nodes:
             raise ValueError(f"--lab-topology {text}: 1 to {CPUS_MAX} CPUs, in nodes of equal size")
 

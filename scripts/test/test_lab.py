@@ -1,0 +1,119 @@
+"""The lab without its machine: topologies, the image, what is said of counts. `scripts/lab smoke`
+boots."""
+
+import pathlib
+import subprocess
+import sys
+import types
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "scripts"))
+
+import lab_counts  # noqa: E402
+import lab_image  # noqa: E402
+import lab_machine  # noqa: E402
+import report_emulated  # noqa: E402
+import threadlab_records  # noqa: E402
+
+
+@pytest.mark.parametrize(("text", "cpus", "shape"), [
+    ("1", 1, (1, 1, 1, 1)), ("8", 8, (1, 8, 1, 1)), ("2x2x2,numa=2", 8, (2, 2, 2, 2)),
+    ("1x2x2", 4, (1, 2, 2, 1)),
+])
+def test_topology(text, cpus, shape):
+    found = lab_machine.Topology(text)
+    assert (found.cpus, (found.sockets, found.cores, found.threads, found.nodes)) == (cpus, shape)
+
+
+@pytest.mark.parametrize("text", ["", "0", "9", "2x2", "2x2x4", "3,numa=2", "2,numa=0", "x", "-1"])
+def test_topology_that_cannot_be(text):
+    with pytest.raises(ValueError, match="--lab-topology"):
+        lab_machine.Topology(text)
+
+
+def test_nodes_share_memory_and_cpus():
+    line = lab_machine.Topology("2x2x2,numa=2").arguments(1024)
+    assert "node,nodeid=0,memdev=m0,cpus=0-3" in line and "node,nodeid=1,memdev=m1,cpus=4-7" in line
+    assert line.count("-object") == 2
+
+
+def test_nothing_of_the_host_reaches_the_machine():
+    line = " ".join(lab_machine.Machine("k", lab_machine.Topology("1")).command("i"))
+    for pin in ("dtb-randomness=off", "sleep=off", "clock=vm", "-seed 42", "nokaslr", "norandmaps",
+                "random.trust_cpu=off", "-nodefaults"):
+        assert pin in line
+
+
+def test_a_seed_is_a_variation_and_none_is_the_machine_as_it_is():
+    assert lab_machine.variation(0) == (lab_machine.BASE_SHIFT, 0)
+    assert len({lab_machine.variation(n) for n in range(100)}) == 100
+
+
+def test_image_is_a_cpio_archive(tmp_path):
+    image = lab_image.Image()
+    image.add("a/b/file", b"content", executable=True)
+    packed = image.pack()
+    assert packed == image.pack() and len(packed) % 512 == 0
+    names = [line.split()[-1] for line in subprocess.run(
+        ["bsdtar", "-tvf", "-"], input=packed, stdout=subprocess.PIPE, check=True
+    ).stdout.decode().splitlines()] if pathlib.Path("/usr/bin/bsdtar").exists() else None
+    assert names in (None, ["a", "a/b", "a/b/file"])
+    assert packed.startswith(b"070701") and packed.count(b"070701") == 4
+
+
+def counter(event, value, ops, base=None, base_ops=None, running=5):
+    found = {"event": event, "value": value, "ops": ops, "enabled_ns": 5, "running_ns": running,
+             "reason": None}
+    return {**found, "base_value": base, "base_ops": base_ops} if base is not None else found
+
+
+def run(user, kernel=1000, key="b/i/same-pu/x"):
+    sample = {"key": key, "status": "ok", "round": 0, "reason": None, "counters": [
+        counter("instructions:u", 100 + 400 * user, 400, 100 + 200 * user, 200),
+        counter("instructions:k", kernel, 400, 0, 200)]}
+    return types.SimpleNamespace(samples=[sample])
+
+
+def test_an_op_is_the_difference_of_two_passes():
+    assert threadlab_records.per_op(run(61).samples[0], "instructions:u") == 61
+    assert threadlab_records.per_op({"counters": [counter("e", 100, 50)]}, "e") == 2
+    assert threadlab_records.per_op({"counters": [counter("e", 100, 50, running=4)]}, "e") is None
+    assert threadlab_records.per_op({"counters": []}, "e") is None
+
+
+def test_one_instruction_is_seen():
+    text, more = lab_counts.compared([run(61), run(61)], [run(62), run(62)])
+    assert more == 1 and text.startswith("MORE +1 ") and "61 -> 62" in text
+    text, more = lab_counts.compared([run(61), run(61)], [run(60.5), run(60.5)])
+    assert more == 0 and text.startswith("fewer -0.500")
+
+
+def test_what_is_not_steady_claims_nothing():
+    text, more = lab_counts.compared([run(61), run(63)], [run(70), run(70)])
+    assert more == 0 and text.startswith("unsteady") and "61 .. 63 -> 70" in text
+
+
+def test_kernel_instructions_alone_claim_nothing():
+    text, more = lab_counts.compared([run(61), run(61)], [run(61, 9000), run(61, 7000)])
+    assert more == 0 and text.startswith("user instructions per op: 1 cells the same")
+
+
+def test_repeated():
+    assert lab_counts.repeated([run(61), run(61)])[1]
+    text, same = lab_counts.repeated([run(61), run(61, 1001)])
+    assert not same and "1 events differ" in text
+    assert not lab_counts.repeated([types.SimpleNamespace(samples=[])])[1]
+
+
+def test_report_shows_whole_numbers_whole():
+    assert [report_emulated.per_op(v) for v in (None, 61.0, 3306.28)] == ["\N{EN DASH}", "61",
+                                                                         "3,306.280"]
+
+
+def test_without_qemu_one_line_and_status_2(tmp_path):
+    done = subprocess.run([sys.executable, ROOT / "scripts/lab", "run"], env={"PATH": str(tmp_path)},
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "make deps-lab" in done.stderr
