@@ -119,8 +119,8 @@ NEWEST = ls -t results/*/*/*.jsonl 2>/dev/null | grep -Ev '^results/reference/|\
 
 # ---- targets ----------------------------------------------------------------------------------------
 
-.PHONY: all deps deps-lab lab test unit bench quick compare report check conformance mutants torture asan tsan \
-	debug pads lint layers plugins veneer install-veneer install uninstall clean help FORCE
+.PHONY: all deps deps-lab lab lab-smoke test unit bench quick compare report check conformance mutants \
+	torture asan tsan debug pads lint layers plugins veneer install-veneer install uninstall clean help FORCE
 
 # What the emulated machine of scripts/lab starts with.
 LAB_INIT := $(if $(CROSS),$(B)/lab/init $(B)/lab/truth)
@@ -165,6 +165,9 @@ lab: $(THREADLAB) $(B)/can-report ## Exact counts from an emulated arm64 machine
 	@scripts/deps --check lab || { echo 'lab: `make deps-lab` installs it' >&2; exit 2; }
 	@mkdir -p results; $(THREADLAB) run --lab $(LAB_ARGS) || exit; \
 	echo "The report: $$('$(PYTHON)' scripts/report "$$($(NEWEST))")"
+
+lab-smoke: ## The lab at work: counters, some checks, counts of two boots
+	@scripts/lab smoke
 
 check: $(THREADLAB) ## Which promises are kept, against what is expected: CHECK_ARGS='--impl green mutex.*'
 	@$(THREADLAB) check --expect impls $(CHECK_ARGS)

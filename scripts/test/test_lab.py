@@ -113,7 +113,7 @@ def test_report_shows_whole_numbers_whole():
 
 
 def test_without_qemu_one_line_and_status_2(tmp_path):
-    done = subprocess.run([sys.executable, ROOT / "scripts/lab", "run"], env={"PATH": str(tmp_path)},
-                          capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, ROOT / "scripts/lab", "run"], capture_output=True,
+                          env={"PATH": str(tmp_path)}, text=True, check=False)
     assert done.returncode == 2 and done.stderr.count("\n") == 1
     assert "make deps-lab" in done.stderr
