@@ -16,6 +16,10 @@
 
 const struct critical_hooks *critical_hooks;
 
+/* A program that links the library with jackets of its own (harness/veneer) has those; and where
+ * the linker puts none, nobody calls these. */
+#define WEAK __attribute__((weak))
+
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 
 /* The hooks do not change between the two: run() begins and ends outside all of these. */
@@ -28,8 +32,8 @@ const struct critical_hooks *critical_hooks;
         hooks->leave(hooks->is_user(__builtin_return_address(0)));
 
 #define JACKET(type, name, parameters, ...)   \
-    type __real_##name parameters;            \
-    type __wrap_##name parameters;            \
+    type __real_##name parameters WEAK;       \
+    type __wrap_##name parameters WEAK;       \
     type __wrap_##name parameters             \
     {                                         \
         type result_;                         \
@@ -39,8 +43,8 @@ const struct critical_hooks *critical_hooks;
         return result_;                       \
     }
 #define JACKET_VOID(name, parameters, ...) \
-    void __real_##name parameters;         \
-    void __wrap_##name parameters;         \
+    void __real_##name parameters WEAK;    \
+    void __wrap_##name parameters WEAK;    \
     void __wrap_##name parameters          \
     {                                      \
         ENTER()                            \
@@ -49,7 +53,7 @@ const struct critical_hooks *critical_hooks;
     }
 /* real is also called by other jackets: it has one itself. */
 #define JACKET_VARIABLE(name, parameters, last, call)                                         \
-    int __wrap_##name parameters;                                                             \
+    int __wrap_##name parameters WEAK;                                                        \
     __attribute__((                                                                           \
         format(printf, FORMAT_OF_##name, FORMAT_OF_##name + 1))) int __wrap_##name parameters \
     {                                                                                         \
@@ -107,16 +111,16 @@ JACKET(int, setvbuf, (FILE * f, char *buffer, int mode, size_t size), f, buffer,
 
 /* From flockfile to funlockfile: the lock is recursive, so that of one kernel thread's threads the
  * second would get it, too. */
-void __real_flockfile(FILE *f);
-void __wrap_flockfile(FILE *f);
+void __real_flockfile(FILE *f) WEAK;
+void __wrap_flockfile(FILE *f) WEAK;
 void __wrap_flockfile(FILE *f)
 {
     ENTER()
     __real_flockfile(f);
 }
 
-int __real_ftrylockfile(FILE *f);
-int __wrap_ftrylockfile(FILE *f);
+int __real_ftrylockfile(FILE *f) WEAK;
+int __wrap_ftrylockfile(FILE *f) WEAK;
 int __wrap_ftrylockfile(FILE *f)
 {
     int busy;
@@ -129,8 +133,8 @@ int __wrap_ftrylockfile(FILE *f)
     return busy;
 }
 
-void __real_funlockfile(FILE *f);
-void __wrap_funlockfile(FILE *f);
+void __real_funlockfile(FILE *f) WEAK;
+void __wrap_funlockfile(FILE *f) WEAK;
 void __wrap_funlockfile(FILE *f)
 {
     const struct critical_hooks *hooks = critical_hooks;
@@ -148,8 +152,8 @@ JACKET(int, pthread_once, (pthread_once_t * once, void (*routine)(void)), once, 
 
 /* ---- signals --------------------------------------------------------------------------------- */
 
-int __real_sigaction(int sig, const struct sigaction *action, struct sigaction *old);
-int __wrap_sigaction(int sig, const struct sigaction *action, struct sigaction *old);
+int __real_sigaction(int sig, const struct sigaction *action, struct sigaction *old) WEAK;
+int __wrap_sigaction(int sig, const struct sigaction *action, struct sigaction *old) WEAK;
 int __wrap_sigaction(int sig, const struct sigaction *action, struct sigaction *old)
 {
     const struct critical_hooks *hooks = critical_hooks;
@@ -163,8 +167,8 @@ int __wrap_sigaction(int sig, const struct sigaction *action, struct sigaction *
     return __real_sigaction(sig, action, old);
 }
 
-sighandler_t __real_signal(int sig, sighandler_t handler);
-sighandler_t __wrap_signal(int sig, sighandler_t handler);
+sighandler_t __real_signal(int sig, sighandler_t handler) WEAK;
+sighandler_t __wrap_signal(int sig, sighandler_t handler) WEAK;
 sighandler_t __wrap_signal(int sig, sighandler_t handler)
 {
     sighandler_t old = __real_signal(sig, handler);
@@ -175,7 +179,7 @@ sighandler_t __wrap_signal(int sig, sighandler_t handler)
     return old;
 }
 
-int __real_sigprocmask(int how, const sigset_t *set, sigset_t *old);
+int __real_sigprocmask(int how, const sigset_t *set, sigset_t *old) WEAK;
 
 /* What a change of the mask leaves alone: that signal, masked or not (in a handler). */
 static const sigset_t *leaving_alone(int how, const sigset_t *set, sigset_t *copy)
@@ -193,7 +197,7 @@ static const sigset_t *leaving_alone(int how, const sigset_t *set, sigset_t *cop
     return copy;
 }
 
-int __wrap_sigprocmask(int how, const sigset_t *set, sigset_t *old);
+int __wrap_sigprocmask(int how, const sigset_t *set, sigset_t *old) WEAK;
 int __wrap_sigprocmask(int how, const sigset_t *set, sigset_t *old)
 {
     sigset_t copy;
@@ -201,8 +205,8 @@ int __wrap_sigprocmask(int how, const sigset_t *set, sigset_t *old)
     return __real_sigprocmask(how, leaving_alone(how, set, &copy), old);
 }
 
-int __real_pthread_sigmask(int how, const sigset_t *set, sigset_t *old);
-int __wrap_pthread_sigmask(int how, const sigset_t *set, sigset_t *old);
+int __real_pthread_sigmask(int how, const sigset_t *set, sigset_t *old) WEAK;
+int __wrap_pthread_sigmask(int how, const sigset_t *set, sigset_t *old) WEAK;
 int __wrap_pthread_sigmask(int how, const sigset_t *set, sigset_t *old)
 {
     sigset_t copy;
