@@ -42,7 +42,8 @@
  * and of several LWPs only:
  *     deque.h    threads that others may steal
  *     steal.h    the ready threads of all LWPs
- *     lwp.h      looking for work, sleeping, starting and retiring LWPs
+ *     lwp.h      starting and retiring LWPs; with doze.h, sleeping and waking, and idle.h, looking
+ *                for work
  *     watch.h    LWPs that block unseen: the detectors
  *     barge.h    mutexes for which threads compete that run at once
  *
