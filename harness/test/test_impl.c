@@ -160,6 +160,16 @@ static const char *unasked(const struct test *t)
         return "sanitizers do not know of it: see the README of clone";
     if (!t->test_case->must_fail && (i->traits & t->test_case->traits) != t->test_case->traits)
         return "promises less";
+    if (!strcmp(i->name, "hybrid") && t->param && !strcmp(t->param->name, "tls") &&
+        !strcmp(t->value, "full") &&
+        (!strcmp(t->test_case->name, "signal-thread") || !strcmp(t->test_case->name, "fork")))
+        return "known to fail: see the README of hybrid";
+    if (t->param && !strcmp(t->param->name, "lwps") && !strcmp(t->value, "1") &&
+        (!strcmp(t->test_case->name, "parallel") || !strcmp(t->test_case->name, "slots")))
+        return "one kernel thread runs on one PU";
+    if (t->param && !strcmp(t->param->name, "detector") && !strcmp(t->value, "seccomp") &&
+        !strcmp(t->test_case->name, "fork"))
+        return "fork answers ENOTSUP there: the child would have the filter without its monitor";
     if (!m)
         return NULL;
     impl = i;
@@ -193,6 +203,9 @@ static int status_of(const struct test *t)
     if (!pid) {
         char param[64] = "-", variable[200];
 
+        /* cmocka's own would go on with the other tests, in the child. */
+        signal(SIGSEGV, SIG_DFL);
+        signal(SIGBUS, SIG_DFL);
         if (!set)
             run_case(t);
         snprintf(param, sizeof(param), "%s=%s", t->param->name, t->value);
@@ -282,6 +295,9 @@ static void add_impl(const struct tl_impl *i)
     for (const struct tl_param *p = i->params; p && p->name; p++) {
         const char *value = strchr(p->values, ',');
 
+        /* Means nothing without preempt. */
+        if (!strcmp(p->name, "quantum"))
+            continue;
         while (value++) {
             char word[32];
 

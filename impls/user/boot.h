@@ -22,7 +22,7 @@ static const struct tl_param user_params[] = {
      "order of ready threads: queues of each LWP with stealing, or one for all: as they became "
      "ready, the reverse, or by priority",
      NULL},
-    {"lwps", "0,1,2,3,4,8,16", "kernel threads that run unbound threads; 0: as many as PUs", NULL},
+    {"lwps", "0,1,2,4,16", "kernel threads that run unbound threads; 0: as many as PUs", NULL},
     {"detector", "jacket,none,proc,perf,seccomp",
      "how it learns that a kernel thread blocks: from calls made through it, not at all, or from "
      "those and from the kernel",
