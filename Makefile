@@ -82,7 +82,7 @@ WRAPPED := malloc calloc realloc aligned_alloc posix_memalign free vfprintf vpri
 	fwrite fread fputs puts fputc putc putchar fgetc getc getchar ungetc fgets getline getdelim fflush \
 	fclose fseek fseeko ftell ftello rewind perror setvbuf flockfile ftrylockfile funlockfile dlopen \
 	dlclose dlsym pthread_once sigaction signal sigprocmask pthread_sigmask
-WRAP = $(if $(filter asan tsan,$(CONFIG)),,$(addprefix -Wl$(comma)--wrap=,$(WRAPPED)))
+WRAP = $(if $(or $(filter asan tsan,$(CONFIG)),$(if $(wildcard impls/common/critical.c),,none)),,$(addprefix -Wl$(comma)--wrap=,$(WRAPPED)))
 ALL_LDFLAGS = -rdynamic -pthread $(SANITIZE_$(CONFIG)) $(WRAP) $(PKG_LDFLAGS) $(LDFLAGS)
 ALL_LDLIBS = $(LDLIBS) -lhwloc -lpfm -ljansson -lmd -ldl -lm
 
@@ -235,10 +235,10 @@ install: $(THREADLAB) ## Install below PREFIX (/usr/local), staged in DESTDIR
 	install -m 644 $(wildcard scripts/*.py) '$(SHAREDIR)/scripts/'
 	install -m 644 $(wildcard results/schema/*.json) '$(SHAREDIR)/results/schema/'
 	install -m 644 harness/impl.h harness/bench.h harness/check.h '$(INCLUDEDIR)/'
-	$(if $(SANITIZE_$(CONFIG))$(CROSS),,@$(MAKE) --no-print-directory install-veneer)
+	$(if $(or $(SANITIZE_$(CONFIG)),$(CROSS),$(if $(wildcard harness/veneer/*.c),,none)),,@$(MAKE) --no-print-directory install-veneer)
 
 # The .mk and .pc say where they lie.
-install-veneer: veneer
+install-veneer: veneer ## Install what threadlab cc links, below PREFIX
 	install -d '$(SHAREDIR)/veneer/include'
 	install -m 644 $(VENEERS) $(VENEERS:.o=.wrap) '$(SHAREDIR)/veneer/'
 	install -m 644 $(VENEER_SHARED) '$(SHAREDIR)/veneer/include/'
