@@ -45,7 +45,7 @@ static enum tl_status hang(struct tl_ctx *ctx)
 
 static enum tl_status unsupported(struct tl_ctx *ctx)
 {
-    return tl_refused(ctx, "signal.wait");
+    return tl_refused(ctx, "cancel.async");
 }
 
 static enum tl_status invalid(struct tl_ctx *ctx)
