@@ -99,6 +99,27 @@ static const struct tl_check trimmed = {
 };
 TL_CHECK(trimmed);
 
+static int sleep_busily(uint64_t ns)
+{
+    tl_spin_ns(ns);
+    return 0;
+}
+
+static void apply_busy(struct tl_impl *impl)
+{
+    impl->sleep = sleep_busily;
+}
+
+static const struct tl_mutant never_idle = {
+    .abi = TL_ABI,
+    .name = "sleep-never-idles",
+    .fault = "who sleeps keeps the PU busy, so that what is done when idle is never done",
+    .kills = "stack.trimmed",
+    .of = "green",
+    .apply = apply_busy,
+};
+TL_MUTANT_OF(never_idle);
+
 #ifdef TL_INJECT
 static const struct tl_mutant never_trims = {
     .abi = TL_ABI,
