@@ -94,13 +94,17 @@ static unsigned lwps_named(const char *value)
     return n < USER_LWPS_MAX ? n : USER_LWPS_MAX;
 }
 
+static void lwps_stop(void)
+{
+    watch_stop();
+    lwps_end();
+    watch_end();
+}
+
 static void lwps_shut(void)
 {
     struct lwp *lwp = lib.lwp[0];
 
-    watch_stop();
-    lwps_end();
-    watch_end();
     stack_unmap(&lwp->idle_rest.alone);
 #ifdef USER_TSAN
     __tsan_destroy_fiber(lwp->idle_rest.fiber);
@@ -121,6 +125,7 @@ static int lwp_boot(const struct tl_boot *boot)
     lib.tp = lib.full_tls ? tls_current() : NULL;
     return 0;
 }
+#define lwps_stop() ((void)0)
 #define lwps_shut() ((void)0)
 #endif
 
@@ -171,9 +176,11 @@ static int user_boot(const struct tl_boot *boot)
     return 0;
 }
 
-/* Only the first thread is left, on the stack of run(). */
+/* Only the first thread is left, on the stack of run(). The other LWPs look at the signals until
+ * they end. */
 static void user_end(void)
 {
+    lwps_stop();
     signals_end(lwp_self());
     redzone_lwp_end(lwp_self());
     lwps_shut();
@@ -292,6 +299,7 @@ static int user_run(const struct tl_boot *boot, void *(*entry)(void *), void *ar
         *value = lib.first_value;
     wait_for_all(self);
     preempt_stop(lwp_self());
+    signals_shut();
     lwp_self()->current = NULL;
     user_end();
     preempt_end();

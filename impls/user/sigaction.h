@@ -277,12 +277,17 @@ static void retry_end(struct lwp *lwp)
     lwp->signals.has_timer = false;
 }
 
-/* The kernel has its mask and the actions again. */
+/* While there is a thread that on_signal can ask: none comes to this LWP from here on. */
+static void signals_shut(void)
+{
+    kernel_mask(SIG_BLOCK, SIGNALS_OURS);
+}
+
+/* The kernel has its mask and the actions again. No other LWP is left. */
 static void signals_end(struct lwp *lwp)
 {
     struct user_signal *s;
 
-    kernel_mask(SIG_BLOCK, SIGNALS_OURS);
     retry_end(lwp);
     for (uint64_t bits = signals.known & SIGNALS_OURS; bits; bits &= bits - 1) {
         int sig = __builtin_ctzll(bits) + 1;
