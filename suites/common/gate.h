@@ -30,6 +30,8 @@
 
 struct gate;
 typedef void gate_work(struct gate *g, unsigned index, void *arg);
+/* Memory for the stack of worker `index`, which stays the caller's; NULL: the implementation's. */
+typedef void *gate_stack(unsigned index, void *arg);
 
 struct gate_worker {
     struct tl_sem go; /* one token a round, and one to quit */
@@ -178,9 +180,11 @@ static inline void gate_stop(struct gate *g)
     g->worker = NULL;
 }
 
-/* g: anything, need not be zeroed. stack: bytes, 0 for the implementation's default. */
-static inline enum tl_status gate_init(struct gate *g, struct tl_ctx *ctx, unsigned workers,
-                                       size_t stack, gate_work *work, void *arg)
+/* g: anything, need not be zeroed. stack: bytes, 0 for the implementation's default; place: NULL or
+ * where each lies. */
+static inline enum tl_status gate_init_at(struct gate *g, struct tl_ctx *ctx, unsigned workers,
+                                          size_t stack, gate_stack *place, gate_work *work,
+                                          void *arg)
 {
     const struct tl_impl *impl = ctx->impl;
     int error;
@@ -208,6 +212,7 @@ static inline enum tl_status gate_init(struct gate *g, struct tl_ctx *ctx, unsig
         struct tl_attr attr = tl_worker_attr(ctx, g->made);
 
         attr.stack_size = stack;
+        attr.stack = place ? place(g->made, arg) : NULL;
         w->gate = g;
         w->index = g->made;
         error = impl->create(&w->thread, &attr, gate_worker_main, w);
@@ -217,6 +222,12 @@ static inline enum tl_status gate_init(struct gate *g, struct tl_ctx *ctx, unsig
         }
     }
     return gate_status(g);
+}
+
+static inline enum tl_status gate_init(struct gate *g, struct tl_ctx *ctx, unsigned workers,
+                                       size_t stack, gate_work *work, void *arg)
+{
+    return gate_init_at(g, ctx, workers, stack, NULL, work, arg);
 }
 
 /* Wakes the workers and waits until each of them is at the start line. */

@@ -87,7 +87,11 @@ rota_loop(struct rota *r, unsigned index, bool plain_count,
     w->yields += yields;
 }
 
-static inline enum tl_status rota_setup(struct tl_ctx *ctx, gate_work *work, size_t walk_bytes)
+#define ROTA_STACK 32768
+
+/* place: NULL, or where the stacks lie; its argument is the rota. */
+static inline enum tl_status rota_setup_at(struct tl_ctx *ctx, gate_work *work, size_t walk_bytes,
+                                           gate_stack *place)
 {
     struct rota *r = aligned_alloc(_Alignof(struct rota), sizeof(*r));
     int error;
@@ -115,7 +119,12 @@ static inline enum tl_status rota_setup(struct tl_ctx *ctx, gate_work *work, siz
     if (error)
         return tl_failed(ctx, "sem.init: %s", strerror(error));
     r->lap_made = true;
-    return gate_init(&r->gate, ctx, r->threads, 32768, work, r);
+    return gate_init_at(&r->gate, ctx, r->threads, ROTA_STACK, place, work, r);
+}
+
+static inline enum tl_status rota_setup(struct tl_ctx *ctx, gate_work *work, size_t walk_bytes)
+{
+    return rota_setup_at(ctx, work, walk_bytes, NULL);
 }
 
 static inline enum tl_status rota_run(struct tl_ctx *ctx, uint64_t n)
