@@ -208,6 +208,7 @@ static unsigned user_counters(struct tl_counter *counters, unsigned n)
         {"steals", sum.steals},
 #endif
         {"threads", threads_made()},
+        {"stacks-new", USER_LOAD(lib.stacks_new)},
         {"stacks-trimmed", lib.trimmed},
     };
     unsigned have = sizeof(all) / sizeof(all[0]);

@@ -15,6 +15,7 @@
 /* A stack for one thread: the caller's memory, or a mapping of its own. */
 static int take_alone(const struct tl_attr *attr, size_t usable, size_t guard, struct stack *s)
 {
+    __atomic_fetch_add(&lib.stacks_new, 1, __ATOMIC_RELAXED);
     if (!attr->stack)
         return stack_map(s, usable, guard);
     *s = (struct stack){.low = attr->stack, .high = (char *)attr->stack + usable};

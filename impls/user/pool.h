@@ -152,6 +152,7 @@ static int pool_take_fresh(struct stack_pool *pool, void **high)
             return err;
     }
     stack_slab_get(&pool->fresh, pool->fresh_used++, &s);
+    __atomic_fetch_add(&lib.stacks_new, 1, __ATOMIC_RELAXED);
     *high = s.high;
     return 0;
 }

@@ -351,6 +351,8 @@ struct library {
     /* See trim.h; guarded by pool_lock. */
     uint64_t trim_ns; /* when the next period begins */
     uint64_t trimmed; /* stacks */
+    /* Stacks that nobody had used before: any LWP adds, so atomically. */
+    uint64_t stacks_new;
     uint32_t period;
     bool trims;             /* there is something to do in the next period */
     struct uthread *timers; /* pairing heap by deadline, NULL: nobody is in it */

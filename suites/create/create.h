@@ -72,6 +72,26 @@ create_lives_run(struct tl_ctx *ctx, struct create_lives *l, uint64_t n, uint64_
     return TL_OK;
 }
 
+/* Metric reused: of the threads of this process that the library made, how many got a stack that
+ * another had used. Only where the library counts; what the last windows changed is in it. */
+static inline void create_reused(struct tl_ctx *ctx)
+{
+    enum { MOST = 64 };
+    const struct tl_inspect_ops *inspect = ctx->impl->inspect;
+    struct tl_counter all[MOST];
+    uint64_t threads = 0, fresh = UINT64_MAX;
+    unsigned n = inspect && inspect->counters ? inspect->counters(all, MOST) : 0;
+
+    for (unsigned i = 0; i < n && i < MOST; i++) {
+        if (!strcmp(all[i].name, "threads"))
+            threads = all[i].value;
+        if (!strcmp(all[i].name, "stacks-new"))
+            fresh = all[i].value;
+    }
+    if (fresh <= threads && threads)
+        tl_metric(ctx, "reused", 100 * (1 - (double)fresh / (double)threads), "%");
+}
+
 static inline enum tl_status create_lives_verify(struct tl_ctx *ctx, const struct create_lives *l)
 {
     if (l->ran != l->created)
@@ -79,6 +99,7 @@ static inline enum tl_status create_lives_verify(struct tl_ctx *ctx, const struc
     if (l->returned != l->created)
         return tl_invalid(ctx, "%" PRIu64 " of %" PRIu64 " joins brought the thread's value",
                           l->returned, l->created);
+    create_reused(ctx);
     return TL_OK;
 }
 

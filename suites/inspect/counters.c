@@ -1,12 +1,13 @@
 /*
  * counters.c - counters.yields, counters.waits, counters.timers: the entries of the scheduler are
- * counted, each by its reason.
+ * counted, each by its reason; counters.stacks: so are stacks that come into use.
  */
 #include "waiters.h"
 
 #include <stdio.h>
 
 #define COUNTERS 64
+#define ALIVE 8
 #define YIELDS 1000
 #define SLEEPS 3
 
@@ -154,6 +155,54 @@ static const struct tl_check counters_timers = {
 };
 TL_CHECK(counters_timers);
 
+/* ---- stacks ---------------------------------------------------------------------------------- */
+
+static void *yield_until_told(void *arg)
+{
+    _Atomic int *told = arg;
+
+    while (!atomic_load(told))
+        ctx->impl->yield();
+    return arg;
+}
+
+/* None has ended before the last was created: none can have had another's stack. */
+static enum tl_status run_stacks(struct tl_ctx *c)
+{
+    static _Atomic int told;
+    struct tl_thread t[ALIVE];
+    uint64_t before, risen;
+    unsigned made = 0;
+
+    ctx = c;
+    before = value_of("stacks-new");
+    while (made < ALIVE && tl_start(c, made, &t[made], yield_until_told, &told))
+        made++;
+    risen = value_of("stacks-new") - before;
+    TL_EXPECT(c, risen == ALIVE, "%d threads live at once, %ju new stacks are counted", ALIVE,
+              (uintmax_t)risen);
+    atomic_store(&told, 1);
+    for (unsigned i = 0; i < made; i++)
+        tl_finish(c, t[i]);
+    return tl_verdict(c);
+}
+
+static const struct tl_check counters_stacks = {
+    .abi = TL_ABI,
+    .name = "counters.stacks",
+    .group = "Scheduling",
+    .promise = "the implementation's statistics count each stack that no thread had used before",
+    .source = "Eykholt et al. 1992, Beyond Multiprocessing (reuse of dead threads); impl.h, "
+              "tl_counter",
+    .method = "the first eight threads of a process live at once",
+    .meaning = "what the create benchmarks call reused rests on it; stacks that the caller brings "
+               "are not asked for",
+    .needs = "inspect.counters",
+    .flags = TL_CHECK_CONCURRENT,
+    .run = run_stacks,
+};
+TL_CHECK(counters_stacks);
+
 /* ---- mutants --------------------------------------------------------------------------------- */
 
 static const struct tl_inspect_ops *sound;
@@ -200,3 +249,5 @@ FROZEN(no_sem, "waits-sem", "counters-no-sem", "waits for a semaphore are not co
 FROZEN(no_wakes, "wakes", "counters-no-wakes", "wakes are not counted", "counters.waits");
 FROZEN(no_timers, "timers", "counters-no-timers", "a time that has come is not counted",
        "counters.timers");
+FROZEN(no_stacks, "stacks-new", "counters-no-stacks", "stacks are mapped without being counted",
+       "counters.stacks");
