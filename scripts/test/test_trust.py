@@ -54,7 +54,7 @@ def test_the_driver_and_the_samples_agree(tmp_path):
                  "--preset", "quick", "--rounds", 3, "--budget", "2s", "--seed", 3, "--no-checks",
                  "--out", tmp_path / "a.jsonl")
     run = read(tmp_path / "a.jsonl")
-    assert run.header["schema"]["minor"] == 2
+    assert run.header["schema"]["minor"] >= 2  # the first with A/A results
     assert run.end["aa"]["pairs"] >= 4 and run.end["aa"]["same_pu"]["pairs"] >= 4
     assert_agree(run)
     assert "A/A: the same cell in two processes differed by " in out
