@@ -18,15 +18,15 @@ static _Atomic int seen_byte[READERS]; /* how often each value was read */
 
 static void *reader(void *arg)
 {
-    char byte = 0;
+    unsigned char byte = 0;
     size_t done = 0;
 
     atomic_fetch_add(&entered, 1);
     (void)arg;
     tl_delay(ctx, "before read");
     if (TL_CALL(ctx, io_read(ctx, ends[0], &byte, 1, &done)) &&
-        TL_EXPECT(ctx, done == 1 && byte >= 0 && byte < READERS, "read answered %zu bytes", done))
-        atomic_fetch_add(&seen_byte[(int)byte], 1);
+        TL_EXPECT(ctx, done == 1 && byte < READERS, "read answered %zu bytes", done))
+        atomic_fetch_add(&seen_byte[byte], 1);
     return NULL;
 }
 
@@ -47,11 +47,11 @@ static void feed(unsigned from, unsigned to, bool at_once)
 static void settle_accounts(unsigned ended)
 {
     struct pollfd p = {.fd = ends[0], .events = POLLIN};
-    char byte;
+    unsigned char byte;
 
     for (; ended < READERS && poll(&p, 1, 0) == 1; ended++)
-        if (system_call(read(ends[0], &byte, 1) == 1, "read") && byte >= 0 && byte < READERS)
-            atomic_fetch_add(&seen_byte[(int)byte], 1);
+        if (system_call(read(ends[0], &byte, 1) == 1, "read") && byte < READERS)
+            atomic_fetch_add(&seen_byte[byte], 1);
     for (int i = 0; i < READERS && tl_verdict(ctx) == TL_OK; i++)
         TL_EXPECT(ctx, atomic_load(&seen_byte[i]) == 1, "byte %d was read %d times", i,
                   atomic_load(&seen_byte[i]));
