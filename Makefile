@@ -408,7 +408,7 @@ $(B)/lab/init: harness/lab/init.c $(B)/flags | $(B)/can-build
 $(B)/lab/truth: harness/lab/truth.c $(filter $(B)/harness/pmu%,$(OBJECTS)) $(B)/flags
 	$(if $(V),,@echo '  LD $@')
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter-out %/flags,$^) -lpfm -ldl -lm
+	$(Q)$(CC) $(ALL_CFLAGS) $(filter-out $(WRAP),$(ALL_LDFLAGS)) -o $@ $(filter-out %/flags,$^) -lpfm -ldl -lm
 
 ifdef CROSS
 $(SYSROOT):
