@@ -13,7 +13,8 @@
 static struct tl_ctx *ctx;
 static struct tl_sem work, ring[THREADS];
 static struct tl_mutex lock;
-static long locked; /* protected by lock */
+static long locked;         /* protected by lock */
+static _Atomic int claimed; /* handlers of several threads run at once: each has its own */
 static _Atomic int posted, taken, over;
 
 static void post_here(int sig, siginfo_t *info, void *context)
@@ -21,8 +22,10 @@ static void post_here(int sig, siginfo_t *info, void *context)
     (void)sig;
     (void)info;
     (void)context;
-    if (atomic_load(&posted) < STORM && ctx->impl->sem->post(&work) == 0)
+    if (atomic_fetch_add(&claimed, 1) < STORM && ctx->impl->sem->post(&work) == 0)
         atomic_fetch_add(&posted, 1);
+    else
+        atomic_fetch_sub(&claimed, 1);
 }
 
 static void *take(void *arg)
