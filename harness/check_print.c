@@ -22,7 +22,10 @@ const char *check_verdict(enum tl_status status)
 void check_tap_plan(const struct check_plan *plan)
 {
     printf("TAP version 13\n1..%zu\n", plan->n);
-    printf("# seed %llu\n", (unsigned long long)plan->seed);
+    printf("# seed %llu\n# place %s: PUs", (unsigned long long)plan->seed, plan->place.policy);
+    for (int i = 0; i < plan->place.ncpus; i++)
+        printf("%s%d", i ? "," : " ", plan->place.cpus[i]);
+    putchar('\n');
     fflush(stdout);
 }
 

@@ -49,7 +49,8 @@ static const struct argp_option options[] = {
     {"bench", OPT_BENCH, "GLOB,...", 0, "benchmarks to run (default: all)", 1},
     {"place", OPT_PLACE, "POLICY", 0,
      "placement policy, repeatable: same-pu, smt, shared-l2, shared-l3, cross-l3, cross-numa, "
-     "cross-package, compact, spread, cpus=LIST (default: what each benchmark asks for)",
+     "cross-package, compact, spread, cpus=LIST (default: what each benchmark asks for; of checks, "
+     "which take one: compact)",
      1},
     {"set", OPT_SET, "NAME=VALUE,...", 0,
      "values of an axis or of an implementation's parameter, repeatable", 1},
@@ -205,7 +206,7 @@ static const struct {
     {OPT_SET, OF_RUN | OF_CHECK | OF_SERVE},
     {OPT_SEED, OF_RUN | OF_CHECK | OF_MUTANTS | OF_SERVE},
     {OPT_BENCH, OF_RUN | OF_SERVE},
-    {OPT_PLACE, OF_RUN | OF_SERVE},
+    {OPT_PLACE, OF_RUN | OF_CHECK | OF_SERVE},
     {OPT_EVENTS, OF_RUN},
     {OPT_ROUNDS, OF_RUN | OF_SERVE},
     {OPT_BUDGET, OF_RUN},

@@ -298,3 +298,25 @@ def test_report_marks_the_unsafe(tmp_path):
     assert "Unsafe: promises that are not kept" in text
     assert "rests on verdict.fail, verdict.unknown" in text
     assert "(unsafe)" in text
+
+
+# ---- places -------------------------------------------------------------------------------------
+
+def test_place_of_checks():
+    result = threadlab("check", "--impl", "nptl", "--place", "cpus=0", "join.waits")
+    assert result.returncode == 0 and "# place cpus=0: PUs 0\n" in result.stdout
+
+
+def test_too_few_pus_are_nobodys_fault():
+    result = threadlab("check", "--impl", "nptl", "--expect", ROOT / "impls", "--place", "same-pu",
+                       "affinity.honoured")
+    assert result.returncode == 0, result.stdout
+    assert "# SKIP needs 2 PUs, this process may use 1" in result.stdout
+    assert "1 unsupported; 0 not as expected" in result.stdout
+
+
+@pytest.mark.parametrize("places, words", [
+    (["nowhere"], "nowhere"), (["compact", "spread"], "--place once")])
+def test_place_that_cannot_be(places, words):
+    options = [word for place in places for word in ("--place", place)]
+    assert words in one_clear_line(threadlab("check", "--impl", "nptl", *options, "join.waits"))
