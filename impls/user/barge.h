@@ -113,7 +113,7 @@ static int plain_wait(struct user_mutex *m, struct uthread *self, const struct u
         }
         wait_on(self, &m->waiters, USER_WAITS_MUTEX);
         list_unlock(&m->waiters);
-        TL_POINT("user.mutex.before-park");
+        USER_POINT("user.mutex.before-park");
         deadline_arm(self, until);
         park(self);
         deadline_disarm(self, until);

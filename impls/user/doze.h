@@ -61,7 +61,7 @@ static bool lwp_claim(struct lwp *lwp, uint32_t phase)
     if (!atomic_compare_exchange_strong(&lwp->phase, &phase, LWP_RUNS))
         return false;
     atomic_fetch_and(&lib.sleepers, ~lwp_bit(lwp));
-    TL_POINT("user.wake.before-token");
+    USER_POINT("user.wake.before-token");
     atomic_store(&lwp->token, 1);
     if (USER_UNLIKELY(atomic_load(&lwp->polls))) /* pairs with poller_doze */
         poller_kick();
@@ -234,7 +234,7 @@ static void lwp_sleep(struct lwp *lwp)
     }
     if (USER_LOAD(lib.signals_used) && others_run())
         signals_asleep(lwp);
-    TL_POINT("user.sleep.before-look");
+    USER_POINT("user.sleep.before-look");
     heavy();
     if (any_work(lwp) || USER_LOAD(lib.slow.signals) || !ring_empty(lwp) ||
         USER_LOAD(lib.stopping) || (lwp->number && USER_LOAD(lib.slow.surplus))) {
@@ -249,7 +249,7 @@ static void lwp_sleep(struct lwp *lwp)
         until = trim_or_sleep(until);
         USER_STORE(lib.lookout_ns, until);
     }
-    TL_POINT("user.sleep.before-futex");
+    USER_POINT("user.sleep.before-futex");
     count(&lwp->counts.idles);
     if (lwp_doze(lwp, LWP_SLEEPS, until, lookout && USER_LOAD_ACQUIRE(lib.slow.io)) || !lookout)
         lwp->watch = 0;

@@ -507,7 +507,7 @@ static int user_join(struct tl_thread id, void **value)
         USER_STORE(self->waits_at, (void *)t);
 #endif
         thread_unlock(t);
-        TL_POINT("user.join.before-park");
+        USER_POINT("user.join.before-park");
         /* Interrupted: the target has no joiner now, and may have changed. */
         if (!park(self) && !USER_MN)
             break;

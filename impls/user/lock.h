@@ -131,4 +131,16 @@ static inline void release(struct lwp *lwp)
         lwp->hold--;
 }
 
+/* TL_POINT, whose delays are code of the program's. */
+#ifdef TL_INJECT
+#define USER_POINT(name)     \
+    do {                     \
+        hold(lwp_self());    \
+        TL_POINT(name);      \
+        release(lwp_self()); \
+    } while (0)
+#else
+#define USER_POINT(name) ((void)0)
+#endif
+
 #endif

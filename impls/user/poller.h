@@ -308,7 +308,7 @@ static int poller_wait(int fd, uint32_t events, const struct user_deadline *unti
         poller_leave();
         return err;
     }
-    TL_POINT("user.poller.before-park");
+    USER_POINT("user.poller.before-park");
     deadline_arm(self, until);
 #if USER_MN
     lookout_poll();

@@ -230,7 +230,7 @@ static __attribute__((noinline)) int sem_wait_until(struct user_sem *s,
         }
         wait_on(self, &s->waiters, USER_WAITS_SEM_TIMED);
         list_unlock(&s->waiters);
-        TL_POINT("user.sem.before-park");
+        USER_POINT("user.sem.before-park");
         deadline_arm(self, until);
         early = park(self);
         deadline_disarm(self, until);

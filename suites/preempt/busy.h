@@ -18,7 +18,7 @@
 #define BUSY_MAX 16
 #define BUSY_PREEMPT "preempt=timer,quantum=100" /* of each check: a tick every 100 us */
 /* The inner faults are those of the user-level library. */
-#define BUSY_OF "green ucontext"
+#define BUSY_OF "hybrid green ucontext"
 
 /* Invariants: last is the thread that made the last mark; turns[i] counts how often i found that it
  * was not itself. n, body and wanted are constant while they run. */

@@ -1,6 +1,5 @@
 /*
- * private.c - preempt.fp, preempt.errno, preempt.mask: what an interrupted thread finds as it left
- * it when it goes on.
+ * private.c - preempt.fp, preempt.errno: what an interrupted thread finds as it left it.
  */
 #include "../common/opaque.h"
 #include "busy.h"
@@ -180,57 +179,3 @@ TL_CHECK(private_errno);
 
 MUTANT(keeps_errno, "preempt-keeps-errno", "errno of an interrupted thread is left by the handler",
        "preempt.errno", BUSY_OF, NULL);
-
-/* ---- preempt.mask ---------------------------------------------------------------------------- */
-
-#define CHANGER 0
-
-static void keep_mask(unsigned i)
-{
-    sigset_t set, now;
-    bool blocked = false;
-
-    sigemptyset(&set);
-    sigaddset(&set, SIGUSR1);
-    while (busy_turn(i)) {
-        if (i != CHANGER)
-            continue;
-        blocked = !blocked;
-        TL_CALL(busy.ctx,
-                busy.ctx->impl->signal->mask(blocked ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL));
-        /* Not interrupted: then its own frame would bring back its own mask. */
-        busy.ctx->impl->yield();
-        TL_CALL(busy.ctx, busy.ctx->impl->signal->mask(SIG_BLOCK, NULL, &now));
-        TL_EXPECT(busy.ctx, sigismember(&now, SIGUSR1) == blocked,
-                  "the mask has become what it was before, while others went on");
-    }
-}
-
-static enum tl_status run_mask(struct tl_ctx *ctx)
-{
-    return busy_run(ctx, THREADS, TURNS, keep_mask);
-}
-
-static const struct tl_check mask = {
-    .abi = TL_ABI,
-    .name = "preempt.mask",
-    .group = "Preemption",
-    .promise = "a change of the signal mask is not undone when interrupted threads go on",
-    .source = "POSIX.1-2017 XSH pthread_sigmask; sigreturn(2): a handler's return restores the "
-              "mask that the kernel thread had when it began",
-    .method = "one of four threads on one PU opens and masks a signal in turn, yields after each "
-              "change, and looks whether it has lasted; the others only spin, and are interrupted",
-    .meaning = "a thread that was interrupted under the old mask brings that back with it, unless "
-               "somebody corrects its frame. Holds where the mask is each thread's and where it "
-               "is shared",
-    .needs = "signal.mask",
-    .params = BUSY_PREEMPT ",lwps=1", /* on several, a yield may lead to another one's mask */
-    .flags = TL_CHECK_CONCURRENT,
-    .deadline_s = 120,
-    .run = run_mask,
-};
-TL_CHECK(mask);
-
-MUTANT(keeps_mask, "preempt-keeps-mask",
-       "an interrupted thread brings back the signal mask of the time when it was interrupted",
-       "preempt.mask", "green", NULL);
