@@ -574,7 +574,7 @@ static void *case_fork(void *arg)
             t[i] = start(wait_for, &sem);
         impl->yield();
     }
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 12; i++) {
         fork_once(i % 2 ? &sem : NULL);
         if (forked)
             return NULL; /* run() returns although the others, which it does not have, wait */

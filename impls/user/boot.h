@@ -105,12 +105,16 @@ static void lwps_shut(void)
 {
     struct lwp *lwp = lib.lwp[0];
 
-    stack_unmap(&lwp->idle_rest.alone);
+    /* In a forked child it may be another than the one that began as LWP 0: that one's idle context
+     * has the stack and the TLS block that the C library gave its kernel thread. */
+    if (lwp->idle_rest.alone.base) {
+        stack_unmap(&lwp->idle_rest.alone);
 #ifdef USER_TSAN
-    __tsan_destroy_fiber(lwp->idle_rest.fiber);
+        __tsan_destroy_fiber(lwp->idle_rest.fiber);
 #endif
-    if (lib.full_tls)
-        tls_delete(tp_of(lwp->idle));
+        if (lib.full_tls)
+            tls_delete(tp_of(lwp->idle));
+    }
     user_lwp = NULL;
     lwp_free(lwp);
 }
@@ -187,9 +191,12 @@ static void user_end(void)
     redzone_end();
     poller_close();
     if (lib.full_tls)
-        for (size_t i = 0; i < lib.table_used; i++)
-            if (lib.table[i].tp && tp_of(&lib.table[i]) != lib.tp)
-                tls_delete(tp_of(&lib.table[i]));
+        for (size_t i = 0; i < lib.table_used; i++) {
+            void *tp = tp_of(&lib.table[i]);
+
+            if (tp && tp != lib.tp)
+                tls_delete(tp);
+        }
     pools_end();
     lib.table_used = 0; /* for a handler that looks at it */
     munmap(lib.table, lib.table_size * sizeof(*lib.table));

@@ -170,6 +170,10 @@ static void renumber(struct lwp *lwp)
         if (t->rest) /* the others get it at their next use */
             tls_set_tid(tp_of(t), lwp->tid);
     }
+#else
+    /* Its block is that of the kernel thread that called run(), which it may not be on. */
+    if (lib.full_tls && lib.first)
+        tls_set_tid(tp_of(lib.first), lwp->tid);
 #endif
 }
 

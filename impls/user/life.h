@@ -276,19 +276,22 @@ static void thread_main(void)
 
 static __attribute__((noinline)) int take_tls(struct uthread *t)
 {
-    if (t->tp) {
-        tls_reset(t->tp);
-    } else {
-        t->tp = tls_new();
-        if (!t->tp)
-            return ENOMEM;
-    }
+    /* The one before may have ended with a tag: for a signal that it handled while it ran. */
+    void *tp = tp_of(t);
+
+    if (tp)
+        tls_reset(tp);
+    else
+        tp = tls_new();
+    t->tp = tp;
+    if (!tp)
+        return ENOMEM;
 #if USER_MN
     /* The C library's recursive locks know their owner by it, so each thread has one of its own,
      * beyond the kernel's (PID_MAX_LIMIT): it is no kernel thread's. */
-    tls_set_tid(t->tp, 0x20000000 + (int)(t - lib.table));
+    tls_set_tid(tp, 0x20000000 + (int)(t - lib.table));
 #else
-    tls_set_tid(t->tp, lwp_self()->tid); /* anew each time: a fork may have changed it */
+    tls_set_tid(tp, lwp_self()->tid); /* anew each time: a fork may have changed it */
 #endif
     return 0;
 }
