@@ -387,8 +387,8 @@ void cli_parse(int argc, char **argv, struct request *request)
         "  check [PROPERTY...]  which promises are kept: TAP on standard output\n"
         "  mutants [MUTANT...]  can the checks fail? the kill matrix\n"
         "  threads [PID...]     what the threads of the cells do that run now\n"
-        "  run --lab, check --lab   the same in an emulated arm64 machine, whose counts repeat "
-        "(its options: scripts/lab --help)\n"
+        "  run --lab, check --lab, compare --lab   the same in an emulated arm64 machine, whose "
+        "counts repeat (its options: scripts/lab --help)\n"
         "  env                  what a number depends on here\n"
         "  doctor               what spoils numbers here, what it costs them, what mends it\n"
         "\n"
@@ -407,17 +407,17 @@ void cli_parse(int argc, char **argv, struct request *request)
 
     memset(request, 0, sizeof *request);
     request->preset = PRESET_STANDARD;
-    if (argc >= 2 && strcmp(argv[1], "compare") == 0) { /* all the rest is for scripts/compare */
-        request->verb = CLI_COMPARE;
-        request->rest = argv + 1;
-        return;
-    }
     for (int i = 2; i < argc; i++)
         if (strcmp(argv[i], "--lab") == 0 || strncmp(argv[i], "--lab-", 6) == 0) {
             request->verb = CLI_LAB;
             request->rest = argv;
             return;
         }
+    if (argc >= 2 && strcmp(argv[1], "compare") == 0) { /* all the rest is for scripts/compare */
+        request->verb = CLI_COMPARE;
+        request->rest = argv + 1;
+        return;
+    }
     if (argc == 3 && strcmp(argv[1], "--cell-process") == 0) { /* cell.c starts us again */
         request->verb = CLI_CELL_PROCESS;
         request->cell_fd = (int)integer("cell-process", argv[2], 0, 1 << 20);

@@ -1,8 +1,8 @@
 /*
  * verb_script.c - hands over to a script: `threadlab compare` to scripts/compare, which builds,
  * decides and reports with scipy, and has `threadlab serve` of either build do the measuring;
- * `threadlab run --lab` and `check --lab` to scripts/lab, which boots a machine and runs the same
- * there.
+ * `threadlab run --lab`, `check --lab` and `compare --lab` to scripts/lab, which boots a machine
+ * and runs the same there.
  */
 #include "verbs.h"
 

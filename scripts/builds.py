@@ -105,7 +105,8 @@ def checkout_of(driver):
     return None
 
 
-def _of_revision(text, root):
+def worktree(text, root):
+    """The folder with the sources of a revision, below build/compare/ of the checkout."""
     try:
         commit = _run(["git", "rev-parse", "--verify", "--quiet", text + "^{commit}"], root,
                       text).strip()
@@ -118,7 +119,7 @@ def _of_revision(text, root):
         _run(["git", "worktree", "prune"], root, "git worktree prune")
         _run(["git", "worktree", "add", "--detach", "--force", str(folder), commit], root,
              f"a worktree of {text}")
-    return _built(text, folder)
+    return folder
 
 
 def resolve(text, driver, say):
@@ -143,4 +144,4 @@ def resolve(text, driver, say):
         raise BuildError(f"{text}: no such file; a git revision needs a driver that was built in a "
                          "git checkout")
     say(f"building {text}")
-    return _of_revision(text, root)
+    return _built(text, worktree(text, root))

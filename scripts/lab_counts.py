@@ -8,6 +8,8 @@ shown with its range and claims nothing. Kernel instructions hold the ticks of t
 into the window, wherever a change has moved them to: they are shown beside, and decide nothing.
 """
 
+import dataclasses
+
 import threadlab_records
 
 USER, KERNEL = "instructions:u", "instructions:k"
@@ -47,38 +49,91 @@ def ranges(runs, event):
             if len(v) == len(runs) and None not in v}
 
 
+def statuses(runs):
+    """{cell: the worst that became of it}: `ok`, `unsupported`, or why it was not counted."""
+    found = {}
+    for run in runs:
+        for sample in run.samples:
+            counted = threadlab_records.per_op(sample, USER) is not None
+            now = sample["status"] if sample["status"] in ("ok", "unsupported") else \
+                f"{sample['status']}: {sample['reason']}"
+            if now == "ok" and not counted:
+                now = "not counted"
+            if found.get(sample["key"], "ok") in ("ok", "unsupported"):
+                found[sample["key"]] = now
+    return found
+
+
+@dataclasses.dataclass
+class Pair:
+    key: str
+    verdict: str  # same, MORE, fewer, unsteady, failed
+    user: tuple = ()  # ((least, most) of base, of head)
+    kernel: tuple = ()
+    reason: str = ""
+
+    @property
+    def delta(self):
+        return self.user[1][0] - self.user[0][0]
+
+
+def pairs(base, head):
+    """A Pair for each cell that both builds have. What base counts and head cannot is `failed`."""
+    user = ranges(base, USER), ranges(head, USER)
+    kernel = ranges(base, KERNEL), ranges(head, KERNEL)
+    became = statuses(base), statuses(head)
+    found = []
+    for key in became[0]:
+        if key not in became[1] or "unsupported" in (became[0][key], became[1][key]):
+            continue
+        if key not in user[0] or key not in user[1]:
+            if key in user[0]:
+                found.append(Pair(key, "failed", reason=became[1][key]))
+            continue
+        old, new = user[0][key], user[1][key]
+        if old[0] != old[1] or new[0] != new[1]:
+            verdict = "unsteady"
+        else:
+            verdict = "same" if new == old else "MORE" if new > old else "fewer"
+        beside = tuple(k[key] for k in kernel) if key in kernel[0] and key in kernel[1] else ()
+        found.append(Pair(key, verdict, (old, new), beside))
+    return found
+
+
+def exit_status(found):
+    """As that of `threadlab compare`: 0: none executes more; 1: one does; 2: a cell that base
+    counts could not be counted, or there is nothing to compare."""
+    verdicts = {pair.verdict for pair in found}
+    if "MORE" in verdicts:
+        return 1
+    return 2 if "failed" in verdicts or not found else 0
+
+
 def _text(low, high):
     number = f"{low:,.3f}".removesuffix(".000")
     return number if low == high else f"{number} .. {f'{high:,.3f}'.removesuffix('.000')}"
 
 
+def _line(pair):
+    if pair.verdict == "failed":
+        return f"{'FAILED':14} {pair.key}: {pair.reason}"
+    verdict = pair.verdict
+    if verdict != "unsteady":
+        verdict += f" {pair.delta:+,.3f}"
+    text = f"{verdict:14} user {_text(*pair.user[0])} -> {_text(*pair.user[1])}"
+    if pair.kernel:
+        text += f"; kernel {_text(*pair.kernel[0])} -> {_text(*pair.kernel[1])}"
+    return f"{text}  {pair.key}"
+
+
 def compared(base, head):
-    """(table, how many cells execute more). One line a cell that differs or is not steady."""
-    user = ranges(base, USER), ranges(head, USER)
-    kernel = ranges(base, KERNEL), ranges(head, KERNEL)
-    same = more = fewer = unsteady = 0
-    lines = []
-    for key in [k for k in user[0] if k in user[1]]:
-        old, new = user[0][key], user[1][key]
-        steady = old[0] == old[1] and new[0] == new[1]
-        delta = new[0] - old[0]
-        if steady and delta == 0:
-            same += 1
-            continue
-        verdict = "unsteady"
-        if not steady:
-            unsteady += 1
-        elif delta > 0:
-            more += 1
-            verdict = f"MORE {delta:+,.3f}".removesuffix(".000")
-        else:
-            fewer += 1
-            verdict = f"fewer {delta:+,.3f}".removesuffix(".000")
-        lines.append(f"{verdict:14} user {_text(*old)} -> {_text(*new)}"
-                     + (f"; kernel {_text(*kernel[0][key])} -> {_text(*kernel[1][key])}"
-                        if key in kernel[0] and key in kernel[1] else "") + f"  {key}")
-    only = len(set(user[0]) ^ set(user[1]))
-    lines.append(f"user instructions per op: {same} cells the same, {more} more, {fewer} fewer, "
-                 f"{unsteady} not steady over the interleavings"
+    """(table, exit status). One line a cell that differs, is not steady or could not be counted."""
+    found = pairs(base, head)
+    lines = [_line(pair) for pair in found if pair.verdict != "same"]
+    sums = [f"{sum(p.verdict == verdict for p in found)} {text}" for verdict, text in
+            (("same", "cells the same"), ("MORE", "more"), ("fewer", "fewer"),
+             ("unsteady", "not steady over the interleavings"), ("failed", "not counted in head"))]
+    only = len(set(statuses(base)) ^ set(statuses(head)))
+    lines.append(f"user instructions per op: {', '.join(sums)}"
                  + (f"; {only} in one build only" if only else ""))
-    return "\n".join(lines), more
+    return "\n".join(lines), exit_status(found)

@@ -1,6 +1,9 @@
 """The lab without its machine: topologies, the image, what is said of counts. `scripts/lab smoke`
 boots."""
 
+import importlib.machinery
+import importlib.util
+import os
 import pathlib
 import subprocess
 import sys
@@ -69,10 +72,10 @@ def counter(event, value, ops, base=None, base_ops=None, running=5):
     return {**found, "base_value": base, "base_ops": base_ops} if base is not None else found
 
 
-def run(user, kernel=1000, key="b/i/same-pu/x"):
-    sample = {"key": key, "status": "ok", "round": 0, "reason": None, "counters": [
+def run(user, kernel=1000, key="b/i/same-pu/x", status="ok", reason=None):
+    sample = {"key": key, "status": status, "round": 0, "reason": reason, "counters": [
         counter("instructions:u", 100 + 400 * user, 400, 100 + 200 * user, 200),
-        counter("instructions:k", kernel, 400, 0, 200)]}
+        counter("instructions:k", kernel, 400, 0, 200)] if status == "ok" else []}
     return types.SimpleNamespace(samples=[sample])
 
 
@@ -84,20 +87,39 @@ def test_an_op_is_the_difference_of_two_passes():
 
 
 def test_one_instruction_is_seen():
-    text, more = lab_counts.compared([run(61), run(61)], [run(62), run(62)])
-    assert more == 1 and text.startswith("MORE +1 ") and "61 -> 62" in text
-    text, more = lab_counts.compared([run(61), run(61)], [run(60.5), run(60.5)])
-    assert more == 0 and text.startswith("fewer -0.500")
+    text, status = lab_counts.compared([run(61), run(61)], [run(62), run(62)])
+    assert status == 1 and text.startswith("MORE +1.000 ") and "61 -> 62" in text
+    text, status = lab_counts.compared([run(61), run(61)], [run(60.5), run(60.5)])
+    assert status == 0 and text.startswith("fewer -0.500")
+
+
+def test_the_same_counts_are_one_line():
+    text, status = lab_counts.compared([run(61), run(61)], [run(61), run(61)])
+    assert status == 0 and "\n" not in text and "1 cells the same, 0 more" in text
 
 
 def test_what_is_not_steady_claims_nothing():
-    text, more = lab_counts.compared([run(61), run(63)], [run(70), run(70)])
-    assert more == 0 and text.startswith("unsteady") and "61 .. 63 -> 70" in text
+    text, status = lab_counts.compared([run(61), run(63)], [run(70), run(70)])
+    assert status == 0 and text.startswith("unsteady") and "61 .. 63 -> 70" in text
 
 
 def test_kernel_instructions_alone_claim_nothing():
-    text, more = lab_counts.compared([run(61), run(61)], [run(61, 9000), run(61, 7000)])
-    assert more == 0 and text.startswith("user instructions per op: 1 cells the same")
+    text, status = lab_counts.compared([run(61), run(61)], [run(61, 9000), run(61, 7000)])
+    assert status == 0 and text.startswith("user instructions per op: 1 cells the same")
+
+
+def test_what_head_cannot_count_is_an_error_and_what_neither_can_is_nothing():
+    broken = run(0, status="crashed", reason="SIGSEGV in set-up")
+    text, status = lab_counts.compared([run(61), run(61)], [run(61), broken])
+    assert status == 2 and text.startswith("FAILED") and "crashed: SIGSEGV in set-up" in text
+    refused = run(0, status="unsupported", reason="no")
+    assert lab_counts.compared([refused], [refused])[1] == 2  # nothing to compare
+    two = types.SimpleNamespace(samples=run(61).samples + run(7, key="c").samples)
+    text, status = lab_counts.compared([run(61)], [two])
+    assert status == 0 and "1 in one build only" in text
+    half = types.SimpleNamespace(samples=run(62).samples + broken.samples)
+    half.samples[1]["key"] = "c"
+    assert lab_counts.compared([two], [half])[1] == 1  # a regression is said first
 
 
 def test_repeated():
@@ -117,3 +139,77 @@ def test_without_qemu_one_line_and_status_2(tmp_path):
                           env={"PATH": str(tmp_path)}, text=True, check=False)
     assert done.returncode == 2 and done.stderr.count("\n") == 1
     assert "make deps-lab" in done.stderr
+
+
+LAB = ROOT / "scripts/lab"
+
+
+def lab_script():
+    loader = importlib.machinery.SourceFileLoader("lab_script", str(LAB))
+    spec = importlib.util.spec_from_loader("lab_script", loader)
+    module = importlib.util.module_from_spec(spec)
+    loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def comparison(monkeypatch, capsys):
+    """compare() with a machine whose counts are given: {name of the driver: [of each boot]}."""
+    def compare(counts, *arguments):
+        script = lab_script()
+        booted = []
+
+        def counted(name, _drivers, seed, *_):
+            booted.append((name, seed))
+            return run(counts[name][min(seed, len(counts[name]) - 1)])
+
+        monkeypatch.setattr(script, "version", lambda: "0")
+        monkeypatch.setattr(script, "make_driver", lambda *_: pathlib.Path("driver"))
+        monkeypatch.setattr(script, "built", pathlib.Path)
+        monkeypatch.setattr(script, "counted", counted)
+        return script.compare(["--lab", *arguments]), booted, capsys.readouterr().out
+    return compare
+
+
+def test_same_counts_need_no_second_look(comparison):
+    status, booted, text = comparison({"a": [61], "b": [61]}, "base", "head")
+    assert (status, booted) == (0, [("a", 0), ("b", 0), ("a", 1), ("b", 1)]) and "1 cells" in text
+
+
+def test_a_difference_is_counted_again_before_it_is_claimed(comparison):
+    status, booted, text = comparison({"a": [61], "b": [62]}, "base")
+    assert status == 1 and len(booted) == 8 and text.startswith("MORE +1.000")
+    status, booted, text = comparison({"a": [61], "b": [62, 62, 61]}, "base", "--lab-seeds=2")
+    assert status == 0 and len(booted) == 8 and text.startswith("unsteady")
+
+
+def test_options_of_compare(comparison):
+    script = lab_script()
+    assert script.compare_options(["a", "--bench", "x,y", "--set=p=1", "b"]) == (
+        ["a", "b"], ["--bench=x,y", "--set=p=1"])
+    for wrong in ([], ["a", "b", "c"], ["a", "--budget=1m"], ["a", "--aa"]):
+        with pytest.raises(script.Missing):
+            script.compare_options(wrong)
+
+
+def test_a_build_for_another_machine_is_refused(tmp_path):
+    script = lab_script()
+    with pytest.raises(script.Missing, match="not a program for aarch64"):
+        script.built(sys.executable)
+    there = tmp_path / "driver"
+    there.write_bytes(b"\x7fELF" + bytes(14) + b"\xb7\x00")
+    assert script.built(str(there)) == there
+
+
+@pytest.mark.parametrize("script", ["compare", "driver"])
+def test_compare_hands_over_to_the_lab(tmp_path, script):
+    """Both ways in, where there is no QEMU."""
+    driver = pathlib.Path(os.environ.get("THREADLAB", ROOT / "build/release/threadlab"))
+    argv = [sys.executable, ROOT / "scripts/compare"] if script == "compare" else [
+        driver.resolve(), "compare"]
+    python = tmp_path / "python3"
+    python.symlink_to(sys.executable)
+    done = subprocess.run([*argv, "HEAD", "--lab"], capture_output=True, text=True, check=False,
+                          env={"PATH": str(tmp_path)})
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("lab: qemu-system-aarch64 is not installed")
