@@ -328,7 +328,7 @@ percent := %
 .SECONDEXPANSION:
 # <threads.h> there is the system's, not the harness's.
 $(VENEER_OBJECTS): ALL_CFLAGS := $(subst -Iharness,-iquote harness,$(ALL_CFLAGS))
-$(VENEERS): $(B)/veneer/%.o: $(VENEER_OBJECTS) $(B)/flags \
+$(filter-out %/nptl.o,$(VENEERS)): $(B)/veneer/%.o: $(VENEER_OBJECTS) $(B)/flags \
 		$$(filter $(B)/impls/common/$$(percent) $(B)/impls/$$*/$$(percent),$(OBJECTS))
 	$(if $(V),,@echo '  LD $@')
 	@mkdir -p $(@D)
@@ -340,17 +340,28 @@ $(VENEERS): $(B)/veneer/%.o: $(VENEER_OBJECTS) $(B)/flags \
 	@printf 'threadlab-veneer=$*;' >$@.mark; $(OBJCOPY) --add-section .threadlab.veneer=$@.mark $@
 	@rm -f $@.a $@.all $@.names $@.mark
 
+# nptl is the identity: the same names, each a jump to the C library's own. Two it has for old
+# programs only, which a new one cannot be linked with; main is the program's.
+$(B)/veneer/nptl.o: harness/veneer/identity.S $(VENEER_OBJECTS) $(B)/flags
+	$(if $(V),,@echo '  LD $@')
+	@mkdir -p $(@D)
+	$(Q)nm --defined-only $(VENEER_OBJECTS) | sed -n 's/.* T __wrap_\(.*\)$$/PASS \1/p' | sort -u | \
+		grep -vxE 'PASS (main|bsd_signal|pthread_yield)' >$@.names
+	$(Q)$(CC) $(filter -m% --sysroot%,$(ALL_CFLAGS)) -DNAMES='"$(abspath $@.names)"' -c $< -o $@
+	@printf 'threadlab-veneer=nptl;' >$@.mark; $(OBJCOPY) --add-section .threadlab.veneer=$@.mark $@
+	@rm -f $@.names $@.mark
+
 $(VENEERS:.o=.wrap): %.wrap: %.o
 	@nm --defined-only $< | sed -n 's/.* T __wrap_\(.*\)$$/--wrap=\1/p' >$@
 
 # For make: VENEER_CPPFLAGS, VENEER_LDLIBS. For pkg-config: the same.
 $(VENEERS:%.o=%.mk): $(B)/veneer/%.mk: $(B)/veneer/%.wrap
 	@d=$$(cd $(@D) && pwd); \
-	printf 'VENEER_CPPFLAGS := -include %s/include/veneer-first.h -isystem %s/include\n' $$d $$d >$@; \
+	printf 'VENEER_CPPFLAGS := -DTL_VENEER_$* -include %s/include/veneer-first.h -isystem %s/include\n' $$d $$d >$@; \
 	printf 'VENEER_LDLIBS := %s/$*.o -Wl,@%s/$*.wrap -lm\n' $$d $$d >>$@; \
 	printf 'Name: threadlab-$*\nDescription: pthread programs on the implementation $*\nVersion: %s\n' \
 		'$(VERSION)' >$(@D)/threadlab-$*.pc; \
-	printf 'Cflags: -include %s/include/veneer-first.h -isystem %s/include\n' $$d $$d \
+	printf 'Cflags: -DTL_VENEER_$* -include %s/include/veneer-first.h -isystem %s/include\n' $$d $$d \
 		>>$(@D)/threadlab-$*.pc; \
 	printf 'Libs: %s/$*.o -Wl,@%s/$*.wrap -lm\n' $$d $$d >>$(@D)/threadlab-$*.pc
 

@@ -58,7 +58,7 @@ int verb_cc(int argc, char **argv)
     bool cxx = !strcmp(argv[1], "c++"), show = false;
     const char *impl = getenv("TL_IMPL");
     char folder[PATH_MAX + 32], include[PATH_MAX + 128], first[PATH_MAX + 128],
-        object[PATH_MAX + 128], wrap[PATH_MAX + 128];
+        object[PATH_MAX + 128], wrap[PATH_MAX + 128], define[64];
     char **args = calloc((size_t)argc + 16, sizeof *args);
     int n = 0, from = 2;
 
@@ -79,10 +79,12 @@ int verb_cc(int argc, char **argv)
     find_folder(impl, folder);
     snprintf(first, sizeof first, "%s/include/veneer-first.h", folder);
     snprintf(include, sizeof include, "%s/include", folder);
+    snprintf(define, sizeof define, "-DTL_VENEER_%s", impl);
     snprintf(object, sizeof object, "%s/%s.o", folder, impl);
     snprintf(wrap, sizeof wrap, "-Wl,@%s/%s.wrap", folder, impl);
 
     args[n++] = (char *)compiler(cxx);
+    args[n++] = define;
     args[n++] = "-include";
     args[n++] = first;
     args[n++] = "-isystem";

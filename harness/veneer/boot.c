@@ -306,16 +306,12 @@ static void *entry(void *unused)
     veneer.running = true;
     self->impl = veneer.impl->self();
     self->known = true;
-    veneer.libc = self->impl.id == (uint64_t)pthread_self();
     self->tid = (int)syscall(SYS_gettid);
     veneer_cancel_init();
     veneer_keep();
     if (setjmp(program.exit))
         return unused;
-    if (veneer.libc)
-        run_main(NULL);
-    else
-        veneer.impl->protect(run_main, NULL, finish_main, NULL, false);
+    veneer.impl->protect(run_main, NULL, finish_main, NULL, false);
     return NULL;
 }
 

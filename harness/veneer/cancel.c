@@ -4,8 +4,7 @@
  * POSIX.1-2017 XSH 2.9.5. A thread acts on a request by running its cleanup handlers on top of the
  * stack that they were pushed from, so that what they point to is alive, and then ends by the
  * implementation's own means. Where the implementation acts (in a wait), it comes here through the
- * routine of its `protect`: around each wait where the C library unwinds the stack first
- * (veneer.libc), else once around the whole thread, because all others run it on top of the stack.
+ * routine of its `protect`, once around the whole thread: it runs that on top of the stack.
  *
  * PTHREAD_CANCEL_ASYNCHRONOUS is a signal of our own to a thread that is in no cancellation point;
  * POSIX lets it be acted on at any time, so where no signal can stop a thread it is acted on at its
@@ -87,46 +86,25 @@ void veneer_test(void)
 
 /* ---- cancellation points --------------------------------------------------------------------- */
 
-struct point {
-    long (*f)(const long *a);
-    const long *a;
-    long result;
-};
-
-static void call(void *arg)
-{
-    struct point *p = arg;
-
-    p->result = p->f(p->a);
-}
-
-static void canceled(void *arg)
-{
-    veneer_finish(arg);
-}
-
 long veneer_point(long (*f)(const long *a), const long *a, void (*undo)(void *), void *undo_arg)
 {
     struct veneer_thread *self = veneer_self();
-    struct point p = {f, a, 0};
     void (*outer)(void *) = self->undo;
     void *outer_arg = self->undo_arg;
+    long result;
 
     self->undo_arg = undo_arg;
     self->undo = undo;
     if (due(self))
         veneer_exit(PTHREAD_CANCELED);
     atomic_fetch_add(&self->points, 1);
-    if (veneer.libc && veneer.running && self->known)
-        veneer.impl->protect(call, &p, canceled, self, false);
-    else
-        call(&p);
+    result = f(a);
     atomic_fetch_sub(&self->points, 1);
     self->undo = outer;
     self->undo_arg = outer_arg;
     if (atomic_load(&self->cancel) & VENEER_ASYNC)
         veneer_test();
-    return p.result;
+    return result;
 }
 
 static void on_async(int sig)

@@ -25,7 +25,7 @@ static bool waits(int fd)
 {
     int saved = errno, flags;
 
-    if (veneer.libc || !veneer.running)
+    if (!veneer.running)
         return false;
     flags = fcntl(fd, F_GETFL);
     errno = saved;
@@ -403,7 +403,7 @@ static long fcntl_now(const long *a)
     uint32_t interrupted = veneer_interrupted(self);
     int result;
 
-    if (veneer.libc || !veneer.running)
+    if (!veneer.running)
         return fcntl((int)a[0], F_SETLKW, (void *)a[1]);
     for (;;) {
         result = fcntl((int)a[0], F_SETLK, (void *)a[1]);
@@ -436,7 +436,7 @@ static long msgrcv_now(const long *a)
     int flags = (int)a[4], saved = errno;
     ssize_t n;
 
-    if (veneer.libc || !veneer.running || flags & IPC_NOWAIT)
+    if (!veneer.running || flags & IPC_NOWAIT)
         return msgrcv((int)a[0], (void *)a[1], (size_t)a[2], a[3], flags);
     while ((n = msgrcv((int)a[0], (void *)a[1], (size_t)a[2], a[3], flags | IPC_NOWAIT)) < 0 &&
            errno == ENOMSG)
@@ -456,7 +456,7 @@ static long msgsnd_now(const long *a)
 {
     int flags = (int)a[3], saved = errno, n;
 
-    if (veneer.libc || !veneer.running || flags & IPC_NOWAIT)
+    if (!veneer.running || flags & IPC_NOWAIT)
         return msgsnd((int)a[0], (const void *)a[1], (size_t)a[2], flags);
     while ((n = msgsnd((int)a[0], (const void *)a[1], (size_t)a[2], flags | IPC_NOWAIT)) < 0 &&
            errno == EAGAIN)

@@ -44,7 +44,7 @@ int WRAP(sem_init)(sem_t *sem, int shared, unsigned value)
     if (value > SEM_VALUE_MAX)
         return veneer_answer(EINVAL);
     memset(sem, 0, sizeof(*sem));
-    if (shared || !veneer.running || veneer.libc)
+    if (shared || !veneer.running)
         return sem_init(sem, 1, value);
     object = aligned_alloc(64, sizeof(*object));
     if (!object)
@@ -160,9 +160,6 @@ static long wait_now(const long *a)
     uint32_t interrupted = veneer_interrupted(self);
     uint64_t left = VENEER_SLICE_NS, now, end;
     int err;
-
-    if (veneer.libc)
-        return (until ? sem_clockwait(sem, (clockid_t)a[1], until) : sem_wait(sem)) ? errno : 0;
 
     for (;;) {
         err = wait_slice(sem, s, left);

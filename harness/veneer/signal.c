@@ -297,17 +297,6 @@ static long take(const long *a)
     uint64_t now, left = 0;
     int sig, err, saved = errno;
 
-    if (veneer.libc) {
-        struct timespec time = {0};
-
-        do {
-            now = veneer_now(CLOCK_MONOTONIC);
-            if (a[2] && (uint64_t)a[3] > now)
-                time = veneer_timespec((uint64_t)a[3] - now);
-            sig = sigtimedwait(set, (siginfo_t *)a[1], a[2] ? &time : NULL);
-        } while (sig < 0 && errno == EINTR && !a[4]);
-        return sig < 0 ? -errno : sig;
-    }
     for (;;) {
         now = veneer_now(CLOCK_MONOTONIC);
         left = 5 * VENEER_SLICE_NS;
@@ -333,32 +322,23 @@ static long take(const long *a)
     }
 }
 
-struct waiting {
-    sigset_t mask;
-    bool blocked;
-};
-
-static void unblock(void *arg)
+static void unblock(void *mask)
 {
-    struct waiting *w = arg;
-
-    if (w->blocked)
-        __wrap_pthread_sigmask(SIG_SETMASK, &w->mask, NULL);
+    __wrap_pthread_sigmask(SIG_SETMASK, mask, NULL);
 }
 
 /* Between two slices a signal that is not blocked would go to its handler. */
 static long take_blocked(const sigset_t *set, siginfo_t *info, bool limited, uint64_t end,
                          bool interruptible)
 {
-    struct waiting w = {.blocked = !veneer.libc};
+    sigset_t mask;
     long got;
 
-    if (w.blocked)
-        __wrap_pthread_sigmask(SIG_BLOCK, set, &w.mask);
+    __wrap_pthread_sigmask(SIG_BLOCK, set, &mask);
     got =
         veneer_point(take, (const long[]){(long)set, (long)info, limited, (long)end, interruptible},
-                     unblock, &w);
-    unblock(&w);
+                     unblock, &mask);
+    unblock(&mask);
     return got;
 }
 

@@ -8,6 +8,7 @@
  * names is read from the object: a new WRAP function is found by itself. README.md says what holds
  * for which model.
  *
+ *     identity.S  nptl: straight on to the C library; the rest is for the others
  *     boot.c      main of the program becomes the first thread; the table of threads
  *     thread.c    create, join, detach, exit      np.c     scheduling, names, affinity
  *     cancel.c    cancellation, cleanup handlers  key.c    keys, once
@@ -91,7 +92,6 @@ struct veneer_thread {
 struct veneer {
     const struct tl_impl *impl;
     bool running;      /* within impl->run */
-    bool libc;         /* its threads are the C library's: plain calls are cancellation points */
     bool blocks_alone; /* TL_BLOCKS_ALONE */
     struct veneer_thread *main;
     _Atomic uint32_t orphaned; /* handlers that ran where no thread of the program was */

@@ -1,10 +1,10 @@
 /*
  * wait.c - waiting for time, for files and for processes.
  *
- * Three ways, by what the implementation offers: its threads are the C library's, and the plain
- * call does all; or a call stops its caller only, and is made in slices, between which a request of
- * cancellation is looked for; or it would stop the others, and is made without waiting, with a
- * sleep of the implementation's in between (its own jackets, where it has them).
+ * Two ways, by what the implementation offers: a call stops its caller only, and is made in slices,
+ * between which a request of cancellation is looked for; or it would stop the others, and is made
+ * without waiting, with a sleep of the implementation's in between (its own jackets, where it has
+ * them).
  */
 #include "veneer.h"
 
@@ -112,8 +112,6 @@ static long sleep_now(const long *a)
     uint64_t end, now;
     int err;
 
-    if (veneer.libc)
-        return clock_nanosleep(clock, flags, time, left);
     end = veneer_ns(time);
     if (!(flags & TIMER_ABSTIME)) {
         /* The remainder of a relative sleep is not the wall clock's, which may be set. */
@@ -200,7 +198,7 @@ int veneer_wait_fd(int fd, short events)
     struct pollfd one = {.fd = fd, .events = events};
     int n, saved = errno, err;
 
-    if (veneer.libc || !veneer.running)
+    if (!veneer.running)
         return 0;
     for (;;) {
         if (!veneer.blocks_alone && io && io->poll) {
@@ -274,8 +272,6 @@ static long poll_now(const long *a)
     sigset_t old;
     int n, err;
 
-    if (veneer.libc)
-        return ppoll(p.fds, p.n, timeout, mask);
     if (mask)
         veneer.impl->signal->mask(SIG_SETMASK, mask, &old);
     if (io && io->poll && (!timeout || veneer_ns(timeout) < (uint64_t)1000000 * 1000000)) {
@@ -334,8 +330,6 @@ static long select_now(const long *a)
     sigset_t old;
     int n;
 
-    if (veneer.libc)
-        return pselect(s.n, s.sets[0], s.sets[1], s.sets[2], timeout, mask);
     for (int i = 0; i < 3; i++)
         if (s.sets[i])
             s.given[i] = *s.sets[i];
@@ -393,7 +387,7 @@ static long wait_now(const long *a)
     const struct tl_io_ops *io = veneer.impl->io;
     int err;
 
-    if (veneer.libc || w.options & WNOHANG)
+    if (w.options & WNOHANG)
         return wait4(w.pid, w.status, w.options, w.usage);
     if (io && io->waitpid && !w.usage) {
         err = io->waitpid(w.pid, w.status, w.options, &w.got);
@@ -449,7 +443,7 @@ static long waitid_now(const long *a)
     siginfo_t none;
     struct waited_id w = {(idtype_t)a[0], (id_t)a[1], a[2] ? (siginfo_t *)a[2] : &none, (int)a[3]};
 
-    if (veneer.libc || w.options & WNOHANG)
+    if (w.options & WNOHANG)
         return waitid(w.type, w.id, (siginfo_t *)a[2], w.options);
     return look_until(look_waitid, &w, 0) < 0 ? -1 : 0;
 }

@@ -11,6 +11,8 @@
 
 #include_next <pthread.h>
 
+#ifndef TL_VENEER_nptl /* the C library's unwinder knows those threads */
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -72,5 +74,7 @@ static inline __attribute__((unused)) void veneer_cleanup_unwound(struct veneer_
     pthread_setcanceltype(veneer_type_, NULL);  \
     }                                           \
     while (0)
+
+#endif
 
 #endif
