@@ -132,7 +132,7 @@ veneer: $(VENEERS) $(VENEERS:.o=.wrap) $(VENEERS:%.o=%.mk) $(VENEER_SHARED) ## B
 deps: ## Install what is missing, with apt, dnf, pacman or zypper
 	@CC='$(CC)' PYTHON='$(if $(filter file,$(origin PYTHON)),,$(PYTHON))' scripts/deps
 
-deps-lab: ## Install what `make lab` needs besides: QEMU for arm64 and a cross compiler
+deps-lab: ## Install what `make lab` needs besides: QEMU for arm64 and a cross compiler; valgrind
 	@scripts/deps lab
 
 bench: $(THREADLAB) $(B)/can-report ## Measure and draw the report: PRESET=quick|standard|full BENCH_ARGS=...

@@ -233,7 +233,15 @@ static int spawn(struct cell_runner *r, pid_t *pid)
 {
     char fd[16];
     snprintf(fd, sizeof fd, "%d", r->page_fd);
-    char *argv[] = {r->exe, (char *)"--cell-process", fd, NULL};
+    const char *argv[CALLGRIND_ARGS + 4] = {NULL}, *program = r->exe;
+    size_t n = 0;
+    if (r->page->order.callgrind[0]) {
+        program = callgrind_argv(r->page->order.callgrind, argv);
+        n = CALLGRIND_ARGS;
+    }
+    argv[n] = r->exe;
+    argv[n + 1] = "--cell-process";
+    argv[n + 2] = fd;
     char **env = cell_environment(&r->page->order.spec);
     if (!env)
         return ENOMEM;
@@ -254,7 +262,7 @@ static int spawn(struct cell_runner *r, pid_t *pid)
     posix_spawnattr_setpgroup(&attr, 0);
     posix_spawnattr_setsigmask(&attr, &none);
     posix_spawnattr_setsigdefault(&attr, &ours);
-    int e = posix_spawn(pid, r->exe, &files, &attr, argv, env);
+    int e = posix_spawn(pid, program, &files, &attr, (char **)(uintptr_t)argv, env);
     posix_spawnattr_destroy(&attr);
     posix_spawn_file_actions_destroy(&files);
     free(env);

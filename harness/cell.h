@@ -10,6 +10,7 @@
 
 #include "baton.h"
 #include "bench.h"
+#include "callgrind.h"
 #include "clock.h"
 #include "hist.h"
 #include "noise.h"
@@ -65,6 +66,7 @@ struct cell_order {
     struct clock_info clock;
     struct pmu_code events[PMU_MAX_EVENTS];
     int nevents;
+    char callgrind[CALLGRIND_PATH]; /* CELL_COUNT: by callgrind, with this folder; "": the events */
     char plugins[CELL_PLUGINS][256];
     int nplugins;
     pid_t driver; /* so that the child can tell that its parent has died already */

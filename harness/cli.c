@@ -24,6 +24,7 @@ enum {
     OPT_ROUNDS,
     OPT_BUDGET,
     OPT_OPS,
+    OPT_COUNTS,
     OPT_SEED,
     OPT_OUT,
     OPT_SET,
@@ -44,6 +45,8 @@ enum {
     OPT_JOBS
 };
 
+#define CALLGRIND_OPS 200 /* of a window under valgrind, where the user says nothing */
+
 static const struct argp_option options[] = {
     {"impl", OPT_IMPL, "GLOB,...", 0, "implementations to measure (default: all)", 1},
     {"bench", OPT_BENCH, "GLOB,...", 0, "benchmarks to run (default: all)", 1},
@@ -61,6 +64,10 @@ static const struct argp_option options[] = {
     {"ops", OPT_OPS, "N", 0,
      "run: so many ops in a window, whatever they take; events are counted over N and over 2 N, "
      "and an op is the difference: counts that repeat",
+     2},
+    {"counts", OPT_COUNTS, "SOURCE", 0,
+     "run: who counts: events (default), or callgrind: instructions in user mode, under valgrind, "
+     "of machines without counters (with --ops, by default of 200)",
      2},
     {"seed", OPT_SEED, "N", 0, "seed of the order and of the benchmarks (default: random)", 2},
     {"out", OPT_OUT, "FILE", 0,
@@ -211,6 +218,7 @@ static const struct {
     {OPT_ROUNDS, OF_RUN | OF_SERVE},
     {OPT_BUDGET, OF_RUN},
     {OPT_OPS, OF_RUN},
+    {OPT_COUNTS, OF_RUN},
     {OPT_OUT, OF_RUN | OF_CHECK},
     {OPT_PRESET, OF_RUN | OF_SERVE},
     {OPT_RESUME, OF_RUN},
@@ -296,6 +304,11 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
     case OPT_OPS:
         r->ops = integer(name, arg, 1, UINT64_C(1) << 32);
         return 0;
+    case OPT_COUNTS:
+        r->callgrind = strcmp(arg, "callgrind") == 0;
+        if (!r->callgrind && strcmp(arg, "events") != 0)
+            cli_die("--counts=%s: expected events or callgrind", arg);
+        return 0;
     case OPT_SEED:
         r->seed = integer(name, arg, 0, INT64_MAX);
         r->seed_given = true;
@@ -366,6 +379,12 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
         check_belonging(p);
         if (r->topology && r->verb == CLI_RUN && !r->dry_run)
             cli_die("--topology describes another machine: use it with --dry-run");
+        if (r->callgrind && r->events.n)
+            cli_die("--events: callgrind counts instructions in user mode, and no events");
+        if (r->callgrind && !r->ops)
+            r->ops = CALLGRIND_OPS;
+        if (r->callgrind && !r->rounds)
+            r->rounds = 1; /* the first alone is counted */
         if (r->resume && r->out)
             cli_die("--resume writes to the file that it resumes: leave --out away");
         return 0;

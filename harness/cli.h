@@ -54,6 +54,7 @@ struct request {
     int rounds;         /* 0: the preset's */
     uint64_t budget_ns; /* 0: the preset's */
     uint64_t ops;       /* run()'s n; 0: found by time */
+    bool callgrind;     /* run: counts are valgrind's, not those of events */
     uint64_t seed;
     bool seed_given;
     const char *out;      /* NULL: results/<host>/<id>/<host>.<id>.jsonl */

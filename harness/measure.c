@@ -30,12 +30,15 @@ int measure_open(struct measure *m, const struct record_run *run, char *error, s
         snprintf(error, size, "%s", m->clock.reason);
         return ENOTSUP;
     }
+    int e = m->callgrind ? callgrind_open(m->folder, error, size) : 0;
+    if (e)
+        return e;
     m->timed = malloc(sizeof *m->timed);
     if (!m->timed) {
         snprintf(error, size, "out of memory");
         return ENOMEM;
     }
-    int e = cell_open(&m->runner);
+    e = cell_open(&m->runner);
     if (e)
         snprintf(error, size, "cannot prepare to run cells: %s", strerror(e));
     return e;
@@ -44,6 +47,8 @@ int measure_open(struct measure *m, const struct record_run *run, char *error, s
 void measure_close(struct measure *m)
 {
     cell_close(m->runner);
+    if (m->callgrind)
+        callgrind_close(m->folder);
     free(m->timed);
 }
 
@@ -70,10 +75,28 @@ static void fill_page(struct measure *m, const struct measure_order *order)
         snprintf(o->plugins[o->nplugins++], sizeof o->plugins[0], "%s", m->plugins->items[i]);
 }
 
+/* Valgrind takes some 50 times as long, and some seconds to begin. */
+#define CALLGRIND_DEADLINE_NS (300 * NS_PER_S)
+
 static uint64_t deadline_of(const struct cell_spec *spec, uint64_t target_ns)
 {
     const struct tl_bench *bench = registry_bench(spec->bench);
     return bench->deadline_ns ? bench->deadline_ns : DEADLINE_NS + 10 * target_ns;
+}
+
+/* Callgrind writes a file, not the page. Returns the page's result with its count in it. */
+static const struct cell_result *counted_by_callgrind(struct measure *m, const char **reason)
+{
+    struct cell_result *result = &cell_page(m->runner)->result;
+    struct pmu_count *c = &result->counters[0];
+
+    if (callgrind_count(m->folder, &c->value)) {
+        *reason = "callgrind saw no window in this cell";
+        return NULL;
+    }
+    snprintf(c->event, sizeof c->event, CALLGRIND_EVENT);
+    c->available = true;
+    return result;
 }
 
 /* A counting pass of a cell, in a process of its own: see pmu.h. Returns NULL and a reason, or the
@@ -85,11 +108,24 @@ static const struct cell_result *count_pass(struct measure *m, const struct meas
     struct cell_order *o = &cell_page(m->runner)->order;
     o->mode = CELL_COUNT;
     o->count_n = n ? n : 1;
-    *reason = "the counting pass of this cell did not end well";
-    if (cell_run(m->runner, deadline_of(order->spec, order->target_ns), &outcome) ||
-        outcome.status != TL_OK)
+    if (m->callgrind)
+        memcpy(o->callgrind, m->folder, sizeof o->callgrind);
+    *reason = m->why;
+    snprintf(m->why, sizeof m->why, "the counting pass of this cell did not end well");
+    if (cell_run(m->runner,
+                 deadline_of(order->spec, order->target_ns) +
+                     (m->callgrind ? CALLGRIND_DEADLINE_NS : 0),
+                 &outcome))
         return NULL;
-    return &cell_page(m->runner)->result;
+    if (outcome.status != TL_OK) {
+        snprintf(m->why, sizeof m->why, "%s: %.*s",
+                 m->callgrind ? "under valgrind" : "in the counting pass",
+                 (int)(sizeof m->why - 40), outcome.reason);
+        if (m->callgrind)
+            callgrind_count(m->folder, &(uint64_t){0});
+        return NULL;
+    }
+    return m->callgrind ? counted_by_callgrind(m, reason) : &cell_page(m->runner)->result;
 }
 
 /* What a window costs whatever its size is in both passes, and not in their difference. */

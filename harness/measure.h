@@ -18,8 +18,11 @@ struct measure {
     int nevents;
     uint64_t seed;
     const struct cli_list *plugins;
+    bool callgrind;                        /* counts come from it */
     struct cell_result *timed;             /* copy of the page: the counting pass reuses it */
     struct pmu_count base[PMU_MAX_EVENTS]; /* of the counting pass of half the size */
+    char folder[CALLGRIND_PATH];           /* callgrind's */
+    char why[200];                         /* a counting pass failed */
 };
 
 /* What is asked of one process. */
@@ -46,9 +49,9 @@ struct measured {
     uint64_t wall_ns, timed_ns;
 };
 
-/* seed and plugins (which outlive it) are set by the caller before. Calibrates the clock, opens the
- * runner (see cell_open for what that does to signals). Returns 0 or an error number, with one line
- * in error. */
+/* seed, plugins (which outlive it) and callgrind are set by the caller before. Calibrates the
+ * clock, opens the runner (see cell_open for what that does to signals). Returns 0 or an error
+ * number, with one line in error. */
 int measure_open(struct measure *m, const struct record_run *run, char *error, size_t size);
 void measure_close(struct measure *m);
 

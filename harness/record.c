@@ -205,6 +205,7 @@ int record_header(struct record *r, const struct record_run *run, const struct r
     json_object_set_new(o, "seed", json_u64(q->seed));
     json_object_set_new(o, "rounds", json_integer(plan ? plan->rounds : 1));
     json_object_set_new(o, "ops", q->ops ? json_u64(q->ops) : json_null());
+    json_object_set_new(o, "counts", json_string(q->callgrind ? "callgrind" : "events"));
     json_object_set_new(o, "emulated", json_text(env_emulated()));
     json_object_set_new(o, "budget_ns", json_u64(plan ? plan->budget_ns : 0));
     json_object_set_new(o, "request", request_json(q));

@@ -9,7 +9,7 @@
 
 #define RECORD_SCHEMA "threadlab"
 #define RECORD_MAJOR 1 /* a reader refuses another */
-#define RECORD_MINOR 3 /* fields were added: a reader ignores what it does not know */
+#define RECORD_MINOR 4 /* fields were added: a reader ignores what it does not know */
 
 /* Invariant: the file holds whole lines in [0, whole) and nothing behind. (Standard output: fd 1,
  * which nothing is cut back in.) */

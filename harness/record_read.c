@@ -77,6 +77,9 @@ static int read_header(json_t *o, struct request *q, struct record_run *run, int
             q->preset = (enum cli_preset)i;
     q->seed = u64_of(o, "seed");
     q->seed_given = true;
+    q->ops = u64_of(o, "ops");
+    const char *counts = json_string_value(json_object_get(o, "counts"));
+    q->callgrind = counts && strcmp(counts, "callgrind") == 0;
     list_of(request, "impl", &q->impls);
     list_of(request, "bench", &q->benches);
     list_of(request, "place", &q->places);

@@ -74,6 +74,22 @@ static void usage_add(const struct rusage *a, const struct rusage *b)
     result->usage_known = true;
 }
 
+static void start_counting(void)
+{
+    if (order->callgrind[0])
+        callgrind_begins();
+    else
+        pmu_start(pmu);
+}
+
+static void stop_counting(void)
+{
+    if (order->callgrind[0])
+        callgrind_ends();
+    else
+        pmu_stop(pmu);
+}
+
 void tl_begin(struct tl_ctx *c)
 {
     (void)c;
@@ -86,7 +102,7 @@ void tl_begin(struct tl_ctx *c)
         getrusage(RUSAGE_SELF, &window.before);
     hist_gate(window.counted);
     if (counting)
-        pmu_start(pmu);
+        start_counting();
     window.begin_ns = tl_now_ns();
 }
 
@@ -105,7 +121,7 @@ void tl_end(struct tl_ctx *c, uint64_t ops)
     if (order->slowdown > 0 && window.open)
         end_ns = burn(end_ns);
     if (counting)
-        pmu_stop(pmu);
+        stop_counting();
     hist_gate(false);
     if (!window.open || window.closed) {
         tl_failed(c, "tl_end without its tl_begin");
@@ -540,7 +556,7 @@ int run_cell(int fd)
         atomic_store(&result->pinned[i], -1);
 
     threads_answer(ctx.impl, order, result);
-    if (order->mode == CELL_COUNT && open_counters() != 0)
+    if (order->mode == CELL_COUNT && !order->callgrind[0] && open_counters() != 0)
         result->status = tl_failed(&ctx, "no memory for the counters");
     else
         result->status = boot_and_measure();

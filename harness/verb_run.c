@@ -71,6 +71,11 @@ static uint64_t now_ns(void)
 static void choose_events(struct session *s)
 {
     const struct cli_list *asked = &s->request->events;
+    if (s->request->callgrind) {
+        snprintf(s->run.events[0].event, sizeof s->run.events[0].event, CALLGRIND_EVENT);
+        s->run.nevents = 1;
+        return;
+    }
     const char *const *defaults = pmu_default_events();
     size_t n = asked->n;
     if (n == 0)
@@ -262,7 +267,8 @@ static int finish(struct session *s, int e)
     if (s->request->json) {
         record_print_end(s->record, &s->tally, share);
     } else {
-        if (!env_emulated()) /* its times are not those of any machine */
+        /* Their times are not those of any machine, and of windows too short. */
+        if (!env_emulated() && !s->request->callgrind)
             tally_print(&s->tally);
         if (s->request->ops)
             exact_print(&s->exact);
@@ -344,6 +350,7 @@ int verb_run(struct request *request)
     s.run.topology = topology;
     s.measure.seed = request->seed;
     s.measure.plugins = &request->plugins;
+    s.measure.callgrind = request->callgrind;
     if (measure_open(&s.measure, &s.run, error, sizeof error))
         cli_die("%s", error);
     int e;

@@ -33,6 +33,7 @@ VERSION = 1
 SCHEMA_PATH = threadlab_records.SCHEMA_PATH.with_name("history-1.schema.json")
 SUFFIX = ".jsonl.gz"
 PIECE = 1 << 16
+NO_TIMES = "the history is one of times, and holds those of real machines"
 _MEMBER = b"\x1f\x8b\x08"  # a gzip header, with the only method there is
 
 # What a machine is, besides its name: facts that neither kernel nor boot nor cpuset change.
@@ -75,6 +76,9 @@ def _sides(run, runs):
     if base is None:
         raise HistoryError(f"the run of the reference, `{comparison['base']}`, is not in the file")
     for which, one in (("reference", base), ("head", run)):
+        why = threadlab_records.no_times(one.header)
+        if why:
+            raise HistoryError(f"the {which}'s run was {why}: {NO_TIMES}")
         if one.end is None or (one.end["complete"] and one.partial):
             raise HistoryError(f"the {which}'s run is damaged ({one.partial}): compare again")
     if machine_name(base.header) != machine_name(run.header):
@@ -141,6 +145,9 @@ def read_record(path):
     """(entries, notes) of all comparisons in a record."""
     runs = threadlab_records.read(path)
     compared = [run for run in runs if run.comparison]
+    why = next(filter(None, (threadlab_records.no_times(run.header) for run in runs)), None)
+    if not compared and why:
+        raise HistoryError(f"{path}: a run that was {why}: {NO_TIMES}")
     if not compared:
         raise HistoryError(
             f"{path}: a record without a comparison: the history takes what `threadlab compare "

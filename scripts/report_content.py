@@ -14,6 +14,7 @@ import report_checks
 import report_emulated
 import report_trust
 import summary
+import threadlab_records
 from report_render import (
     DAGGER, Bullets, Charts, Details, Facts, FileLink, Heading, Links, Sub, Table, Text,
 )
@@ -132,7 +133,7 @@ def _head(content):
         ("kernel", fact(header, "kernel", "release", "version")),
         ("when", header["started"] + (f", for {duration(run.end['wall_ns'])}" if run.end else "")),
         *_asked(content, counts, ok, untrusted, share),
-        *([] if header.get("emulated") else [_clock(header)]),
+        *([] if threadlab_records.no_times(header) else [_clock(header)]),
         ("build", ", ".join([build["version"] or "version unknown", f"revision {revision}",
                             build["compiler"] or "compiler unknown"])),
     ]))
@@ -154,7 +155,7 @@ def _asked(content, counts, ok, untrusted, share):
     run, header = content.run, content.run.header
     if header["preset"] is None:
         return [("plan", f"{_plural(len(run.checks), 'check')}, seed {header['seed']}")]
-    return [
+    found = [
         ("plan", f"preset {header['preset']}, {_plural(len(content.cells), 'cell')}, "
                  f"{_plural(header['rounds'], 'round')}, seed {header['seed']}"),
         ("records", f"{len(run.samples)}: "
@@ -167,6 +168,9 @@ def _asked(content, counts, ok, untrusted, share):
         ("harness share", percent(share) + " of the wall time outside timed windows"
          if share is not None else "not known: the run did not end"),
     ]
+    of_times = ("trust", report_trust.fact(run, content.cells)[0], "harness share")
+    return [row for row in found if row[0] not in of_times or not
+            threadlab_records.no_times(header)]
 
 
 def _ranges(numbers):
@@ -679,7 +683,7 @@ def blocks(run, href=None):
     found += report_checks.blocks(run, content.impls)
     if not run.header["benches"] and run.checks:
         return found + _machine(content) + _method(content, record, href)
-    if run.header.get("emulated"):
+    if threadlab_records.no_times(run.header):
         return found + report_emulated.blocks(run) + _machine(content)
     found.append(Heading(2, "What each costs", "costs"))
     found += _headline(content)

@@ -52,6 +52,15 @@ def per_op(sample, event):
     return None
 
 
+def no_times(header):
+    """Why the times of a run are those of no machine and stand beside no others, or None."""
+    if header.get("emulated"):
+        return f"emulated ({header['emulated']})"
+    if header.get("counts", "events") != "events":
+        return f"counted by {header['counts']}, in windows as short as that takes"
+    return None
+
+
 class Schema:
     """Checks a value against the part of JSON Schema (draft 2020-12) that our schema uses.
 

@@ -58,6 +58,7 @@ _threadlab()
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         compopt -o filenames 2>/dev/null
         ;;
+    --counts) mapfile -t COMPREPLY < <(compgen -W 'events callgrind' -- "$current") ;;
     --cells) mapfile -t COMPREPLY < <(compgen -W 'first all' -- "$current") ;;
     --rounds | --budget | --ops | --seed | --set | --jobs | --deadline | --torture | --cell | \
         --delta | --alpha | --window | --slowdown) ;;
@@ -65,8 +66,8 @@ _threadlab()
         if [[ $current == -* ]]; then
             case $verb in
             run)
-                word='--impl --bench --place --set --events --preset --rounds --budget --ops --seed
-                    --out --resume --plugin --topology --no-checks --dry-run --json'
+                word='--impl --bench --place --set --events --preset --rounds --budget --ops
+                    --counts --seed --out --resume --plugin --topology --no-checks --dry-run --json'
                 ;;
             check)
                 word='--impl --set --seed --out --expect --junit --jobs --deadline --torture

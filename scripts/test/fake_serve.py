@@ -18,7 +18,7 @@ def make(path, config):
 
         {"run": id, "cells": [{"bench", "impl", "policy", "cpus", "axes", "params", "ns", "noise",
          "status", "reason", "away", "version", "fail_from", "twin", "system"}...], "protocol": 1,
-         "die_after": n}
+         "die_after": n, "header": {field: value}}
     """
     path.write_text(f"#!{sys.executable}\nimport sys\nsys.path[:0] = [{str(HERE)!r}]\n"
                     f"import fake_serve\nfake_serve.serve({config!r}, sys.argv[1:])\n")
@@ -44,6 +44,7 @@ def serve(config, argv):
     header = synthetic.header(run, rounds=1000, benches=benches)
     for c in cells.values():
         header["benches"][c["bench"]]["version"] = c.get("version", 1)
+    header.update(config.get("header", {}))
     say(header)
     say({"type": "ready", "protocol": config.get("protocol", 1),
          "seats": config.get("seats", 4), "cells": [
