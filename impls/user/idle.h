@@ -128,8 +128,13 @@ static void idle_loop(struct lwp *lwp)
     bool look = true;
 
     for (;;) {
-        struct uthread *t;
+        struct uthread *t = lwp->next_up;
 
+        if (USER_UNLIKELY(t != NULL)) {
+            lwp->next_up = NULL;
+            switch_to(lwp, lwp->idle, t);
+            continue;
+        }
         if (USER_UNLIKELY(USER_LOAD(lib.slow.surplus)) && !lwp->bound) {
             watch_hide(lwp);
             bool gone = lwp_retire(lwp);

@@ -397,6 +397,7 @@ static void user_yield(void)
         return;
     }
     push_behind(lwp, self);
+    USER_POINT("user.yield.pushed");
     next = pick_own(lwp);
     if (USER_UNLIKELY(!next)) /* all of them were stolen, the caller too */
         next = lwp->idle;

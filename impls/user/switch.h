@@ -13,6 +13,11 @@
  * With several LWPs a thread may be made ready before it has left its stack. Nobody goes on with it
  * before its context says that it is complete (switch_await; "_shared" in common/context.h): so no
  * lock is held across a switch.
+ *
+ * That would be a deadlock if who waits were itself waited for: two LWPs whose threads have pushed
+ * themselves and then taken each other. So a thread waits for a moment only, and then leaves its
+ * LWP to the idle context, which waits for the next one when the thread is complete. The idle
+ * context is in no queue, nor is a thread that ends: nobody waits for those.
  */
 #ifndef TL_USER_SWITCH_H
 #define TL_USER_SWITCH_H
@@ -126,6 +131,8 @@ static inline __attribute__((always_inline)) bool switch_tp(struct lwp *lwp, str
 
 #if USER_MN
 
+#define USER_AWAIT_SPINS 256 /* some microseconds; saving a context takes some nanoseconds */
+
 /* Until all of its context is saved by the LWP that it ran on last: pairs with the store of pc in
  * the switch away from it. That LWP is between two instructions, or displaced by the kernel. */
 static inline void switch_await(const struct uthread *to)
@@ -134,12 +141,32 @@ static inline void switch_await(const struct uthread *to)
 
     while (USER_UNLIKELY(!USER_LOAD_ACQUIRE(to->context.pc))) {
         cpu_relax();
-        if (++spins % 256 == 0)
+        if (++spins % USER_AWAIT_SPINS == 0)
             SYS_CALL(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
     }
 #ifdef USER_TSAN
     __tsan_acquire((void *)(uintptr_t)&to->context);
 #endif
+}
+
+/* Likewise, for a thread that can be waited for: whom to switch to. */
+static __attribute__((noinline)) struct uthread *
+switch_detour(struct lwp *lwp, struct uthread *from, struct uthread *to)
+{
+    for (unsigned spins = 0; spins < USER_AWAIT_SPINS; spins++) {
+        if (USER_LOAD_ACQUIRE(to->context.pc))
+            return to;
+        cpu_relax();
+    }
+    if (from == lwp->idle || TL_MUTANT("user-switch-waits"))
+        return to;
+    lwp->next_up = to; /* see idle_loop */
+    return lwp->idle;
+}
+
+static inline struct uthread *switch_next(struct lwp *lwp, struct uthread *from, struct uthread *to)
+{
+    return USER_LIKELY(USER_LOAD(to->context.pc) != NULL) ? to : switch_detour(lwp, from, to);
 }
 
 #define SWITCH_PLAIN context_switch_shared
@@ -148,6 +175,7 @@ static inline void switch_await(const struct uthread *to)
 #define SWITCH_LEAVE context_leave_then_shared
 #else
 #define switch_await(to) ((void)0)
+#define switch_next(lwp, from, to) (to)
 #define SWITCH_PLAIN context_switch
 #define SWITCH_THEN context_switch_then
 #define SWITCH_START context_start
@@ -178,6 +206,7 @@ switch_private(struct lwp *lwp, struct uthread *from, struct uthread *to)
 static inline __attribute__((always_inline)) void switch_to(struct lwp *lwp, struct uthread *from,
                                                             struct uthread *to)
 {
+    to = switch_next(lwp, from, to);
     switch_await(to);
     switch_announce(from, to, false);
     if (USER_UNLIKELY(switch_private(lwp, from, to)))

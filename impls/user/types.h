@@ -283,7 +283,8 @@ struct lwp {
     void *tp;     /* thread pointer that the C library gave it */
     struct slot_cache slots;
     struct stack_cache stacks[2][USER_SIZES];
-    struct uthread *idle; /* the context that looks for work */
+    struct uthread *idle;    /* the context that looks for work */
+    struct uthread *next_up; /* which that is to go on with at once: see switch.h; NULL: none */
     /* Shared: ready threads, see sched.h. */
     struct uthread *slot __attribute__((aligned(64)));
     struct deque deque;
