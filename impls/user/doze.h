@@ -40,11 +40,25 @@ static void fences_boot(void)
         SYS_CALL(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0, 0, 0, 0) == 0;
 }
 
-static bool lwp_is_gone(const struct lwp *lwp)
+static uint32_t phase_of(const struct lwp *lwp)
 {
-    return atomic_load(&((struct lwp *)lwp)->phase) == LWP_GONE;
+    return atomic_load(&((struct lwp *)lwp)->phase);
 }
 
+static bool lwp_runs(const struct lwp *lwp)
+{
+    return phase_of(lwp) == LWP_RUNS && !USER_LOAD(((struct lwp *)lwp)->outside);
+}
+
+static bool lwp_sleeps(const struct lwp *lwp)
+{
+    return phase_of(lwp) == LWP_SLEEPS;
+}
+
+static void lwp_lacks(void); /* lwp.h: one is to be added */
+
+static void place_settle(struct lwp *lwp); /* place.h */
+static void places_rescue(struct lwp *lwp);
 static void poller_kick(void); /* poller.h */
 static void poller_doze(struct lwp *lwp, uint64_t until_ns);
 
@@ -55,11 +69,16 @@ static inline uint64_t lwp_bit(const struct lwp *lwp)
     return lwp->bound ? 0 : UINT64_C(1) << lwp->number;
 }
 
-/* P4. False: it was not in that phase any more. */
-static bool lwp_claim(struct lwp *lwp, uint32_t phase)
+/* P4. False: it was not in that phase any more. home: that it is to serve from now on; NULL: as
+ * before. With a home lwp_lock is held. */
+static bool lwp_claim_for(struct lwp *lwp, uint32_t phase, struct lwp *home)
 {
-    if (!atomic_compare_exchange_strong(&lwp->phase, &phase, LWP_RUNS))
+    if (!atomic_compare_exchange_strong(&lwp->phase, &phase, home ? LWP_MOVES : LWP_RUNS))
         return false;
+    if (home) {
+        USER_STORE(lwp->serves, home);
+        atomic_store(&lwp->phase, LWP_RUNS); /* pairs with lwp_doze */
+    }
     atomic_fetch_and(&lib.sleepers, ~lwp_bit(lwp));
     USER_POINT("user.wake.before-token");
     atomic_store(&lwp->token, 1);
@@ -68,6 +87,16 @@ static bool lwp_claim(struct lwp *lwp, uint32_t phase)
     else
         futex_wake(&lwp->token, 1);
     return true;
+}
+
+static bool lwp_claim(struct lwp *lwp, uint32_t phase)
+{
+    return lwp_claim_for(lwp, phase, NULL);
+}
+
+static bool lwp_claim_sleeper(struct lwp *lwp)
+{
+    return lwp_claim(lwp, LWP_SLEEPS);
 }
 
 /* This one, if it sleeps; what it is woken for was pushed before. */
@@ -79,14 +108,6 @@ static void lwp_wake(struct lwp *lwp)
     phase = atomic_load_explicit(&lwp->phase, memory_order_relaxed);
     if ((phase == LWP_SLEEPS || phase == LWP_SPARE) && lwp_claim(lwp, phase) && phase == LWP_SPARE)
         atomic_fetch_add(&lib.active, 1);
-}
-
-static void lwps_wake_at(int slot_of_place)
-{
-    light();
-    for (unsigned i = 0; i < USER_LOAD(lib.lwps_used); i++)
-        if (lib.lwp[i] && USER_LOAD(lib.lwp[i]->slot_of_place) == slot_of_place)
-            lwp_claim(lib.lwp[i], LWP_SLEEPS);
 }
 
 /* Some sleeping one; not the lookout, if there is another. */
@@ -112,19 +133,37 @@ static inline void notify(void)
     if (USER_LIKELY(!lib.multi))
         return;
     light();
-    if (USER_UNLIKELY(atomic_load_explicit(&lib.sleepers, memory_order_relaxed)) &&
-        !atomic_load_explicit(&lib.searching, memory_order_relaxed))
+    if (USER_UNLIKELY(atomic_load_explicit(&lib.sleepers, memory_order_relaxed))) {
+        if (!atomic_load_explicit(&lib.searching, memory_order_relaxed))
+            wake_one();
+    } else if (USER_UNLIKELY(USER_LOAD(lib.lacking))) {
+        lwp_lacks();
+    }
+}
+
+/* Nobody looks after the slots: somebody is to. */
+static __attribute__((noinline)) void watch_slots(void)
+{
+    uint32_t lookout = atomic_load(&lib.lookout);
+
+    if (!lookout)
         wake_one();
+    else
+        lwp_claim(lib.lwp[lookout - 1], LWP_SLEEPS);
 }
 
 /* For a slot, which its own LWP gets to soon: the lookout will see if it does not. */
 static inline void notify_slot(void)
 {
     light();
-    if (USER_UNLIKELY(atomic_load_explicit(&lib.sleepers, memory_order_relaxed)) &&
-        !atomic_load_explicit(&lib.searching, memory_order_relaxed) &&
-        !atomic_load_explicit(&lib.lookout, memory_order_relaxed))
-        wake_one();
+    if (USER_UNLIKELY(atomic_load_explicit(&lib.sleepers, memory_order_relaxed))) {
+        if (!atomic_load_explicit(&lib.searching, memory_order_relaxed) &&
+            (!atomic_load_explicit(&lib.lookout, memory_order_relaxed) ||
+             USER_LOAD(lib.lookout_blind)))
+            watch_slots();
+    } else if (USER_UNLIKELY(USER_LOAD(lib.lacking))) {
+        lwp_lacks();
+    }
 }
 
 /* A deadline was armed, and published in next_ns. */
@@ -165,6 +204,19 @@ static bool others_run(void)
     return atomic_load(&lib.active) > __builtin_popcountll(atomic_load(&lib.sleepers));
 }
 
+/* After one has become active, or has woken up: whether more run than wanted. Sequentially
+ * consistent on both sides: the later one of two that do it sees both. asleep: count those, too. */
+static void surplus_look(bool asleep)
+{
+    int sleep = asleep ? 0 : __builtin_popcountll(atomic_load(&lib.sleepers));
+
+    if (atomic_load(&lib.active) - sleep <= (int)USER_LOAD(lib.wanted))
+        return;
+    lock_take(&lib.lwp_lock);
+    USER_STORE(lib.slow.surplus, atomic_load(&lib.active) > (int)lib.wanted);
+    lock_release(&lib.lwp_lock);
+}
+
 /* S4. until: CLOCK_MONOTONIC. */
 static void token_wait(struct lwp *lwp, uint64_t until_ns)
 {
@@ -192,36 +244,17 @@ static bool lwp_doze(struct lwp *lwp, uint32_t phase, uint64_t until_ns, bool po
         atomic_fetch_and(&lib.sleepers, ~lwp_bit(lwp));
         return false;
     }
+    while (atomic_load(&lwp->phase) == LWP_MOVES)
+        SYS_CALL(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
     return true;
-}
-
-/* A thread with a place may wait for LWPs of that PU which are all blocked in the kernel: one that
- * got to nothing since the lookout's last look has its PU visited by this LWP. */
-static void rescue(struct lwp *lwp)
-{
-    for (unsigned i = 0; i < USER_LOAD(lib.lwps_used); i++) {
-        struct lwp *stuck = USER_LOAD_ACQUIRE(lib.lwp[i]); /* as in steal() */
-        unsigned picks;
-
-        if (!stuck || stuck == lwp || !USER_LOAD(stuck->pinned.head))
-            continue;
-        picks = USER_LOAD(stuck->picks);
-        if (USER_LOAD(stuck->seen_pinned) == picks + 1 && lwp->number &&
-            stuck->slot_of_place != lwp->slot_of_place) {
-            USER_STORE(lwp->slot_of_place, stuck->slot_of_place);
-            lib.boot->pin(lib.boot, lwp->slot_of_place);
-            return;
-        }
-        USER_STORE(stuck->seen_pinned, picks + 1);
-    }
 }
 
 /* As long as there is nothing to do. */
 static void lwp_sleep(struct lwp *lwp)
 {
-    uint64_t until = USER_NS_NEVER;
+    uint64_t until = USER_NS_NEVER, age = USER_NS_NEVER;
     uint32_t nobody = 0;
-    bool lookout = false;
+    bool lookout = false, claimed;
 
     atomic_store(&lwp->token, 0);
     atomic_store(&lwp->phase, LWP_SLEEPS);
@@ -229,8 +262,10 @@ static void lwp_sleep(struct lwp *lwp)
     if (!lwp->bound) {
         /* Who arms a deadline from here on hurries it in any case. */
         lookout = atomic_compare_exchange_strong(&lib.lookout, &nobody, lwp->number + 1);
-        if (lookout)
+        if (lookout) {
             USER_STORE(lib.lookout_ns, USER_NS_NEVER);
+            USER_STORE(lib.lookout_blind, !others_run());
+        }
     }
     if (USER_LOAD(lib.signals_used) && others_run())
         signals_asleep(lwp);
@@ -241,25 +276,34 @@ static void lwp_sleep(struct lwp *lwp)
         until = 0;
     } else if (lookout) {
         until = USER_LOAD(lib.next_ns);
-        if (others_run()) {
+        /* Who fills a slot from here on sees whether somebody looks after it. */
+        if (!lib.lookout_blind || others_run() || work_for_any(true)) {
             uint64_t watch = clock_now_ns(CLOCK_MONOTONIC) + (USER_WATCH_NS << lwp->watch);
 
+            USER_STORE(lib.lookout_blind, 0);
             until = watch < until ? watch : until;
         }
         until = trim_or_sleep(until);
-        USER_STORE(lib.lookout_ns, until);
     }
+    if (until && lwp->number && !lwp->bound &&
+        atomic_load(&lib.existing) > (int)USER_LOAD(lib.wanted)) {
+        age = clock_now_ns(CLOCK_MONOTONIC) + USER_SPARE_NS;
+        until = age < until ? age : until;
+    }
+    if (lookout)
+        USER_STORE(lib.lookout_ns, until);
     USER_POINT("user.sleep.before-futex");
     count(&lwp->counts.idles);
-    if (lwp_doze(lwp, LWP_SLEEPS, until, lookout && USER_LOAD_ACQUIRE(lib.slow.io)) || !lookout)
-        lwp->watch = 0;
-    else {
-        lwp->watch += lwp->watch < USER_WATCH_DOUBLES;
-        rescue(lwp);
-    }
+    claimed = lwp_doze(lwp, LWP_SLEEPS, until, lookout && USER_LOAD_ACQUIRE(lib.slow.io));
+    lwp->watch = claimed || !lookout ? 0 : lwp->watch + (lwp->watch < USER_WATCH_DOUBLES);
     if (lookout)
         atomic_store(&lib.lookout, 0);
     lwp->was_lookout = lookout;
+    if (lookout && !claimed)
+        places_rescue(lwp);
+    place_settle(lwp);
+    if (lwp->number && !lwp->bound)
+        surplus_look(!claimed && age != USER_NS_NEVER && clock_now_ns(CLOCK_MONOTONIC) >= age);
 }
 
 #endif

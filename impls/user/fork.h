@@ -71,7 +71,7 @@ static void lwps_drop_others(struct lwp *lwp, struct uthread *self)
     lib.live_elsewhere = 0;
     lib.next_ns = USER_NS_NEVER;
     lib.inbox = (struct queue){0};
-    lib.slow.surplus = 0;
+    lib.slow.surplus = lib.lacking = lib.lookout_blind = 0;
     lib.last_matters = !lib.first;
     atomic_store(&lib.sleepers, 0);
     atomic_store(&lib.searching, 0);
@@ -80,6 +80,7 @@ static void lwps_drop_others(struct lwp *lwp, struct uthread *self)
     atomic_store(&lib.existing, 1);
     lwp->number = 0;
     lwp->bound = NULL;
+    lwp->serves = lwp;
     lwp->joinable = 0;
     lwp->live = 1;
     lwp->slot = NULL;

@@ -46,37 +46,45 @@ static struct uthread *search(struct lwp *lwp)
     return t;
 }
 
-/* Its threads are for anybody: it goes. */
+/* Its threads are for anybody, but for those that have a place: it goes. */
 static void hand_over_all(struct lwp *lwp)
 {
     struct uthread *t;
 
-    lock_take(&lwp->lock);
-    for (t = lwp->pinned.head; t; t = t->next)
-        USER_STORE(t->home, NULL);
-    queue_append(&lwp->fifo, &lwp->pinned);
-    lock_release(&lwp->lock);
     while ((t = slot_take(lwp)) || (t = deque_take(&lwp->deque, false)) ||
            (t = list_take(lwp, &lwp->fifo)))
         shared_push(t, false);
 }
 
+/* Whether it may be taken from the active ones, which it is then. lwp_lock is held; others go
+ * outside and come back meanwhile. */
+static bool active_leave_surplus(const struct lwp *lwp)
+{
+    int active = atomic_load(&lib.active);
+
+    while (lwp->number && active > (int)lib.wanted)
+        if (atomic_compare_exchange_weak(&lib.active, &active, active - 1)) {
+            USER_STORE(lib.slow.surplus, active - 1 > (int)lib.wanted);
+            return true;
+        }
+    if (active <= (int)lib.wanted)
+        USER_STORE(lib.slow.surplus, 0);
+    return false;
+}
+
 /* One too many. True: its kernel thread is to end. */
 static bool lwp_retire(struct lwp *lwp)
 {
+    struct lwp *home;
     bool claimed;
 
     if (lwp->preempt.here.head) /* nobody else takes them */
         return false;
     lock_take(&lib.lwp_lock);
-    if (!lwp->number || atomic_load(&lib.active) <= (int)lib.wanted) {
-        if (atomic_load(&lib.active) <= (int)lib.wanted)
-            USER_STORE(lib.slow.surplus, 0);
+    if (!active_leave_surplus(lwp)) {
         lock_release(&lib.lwp_lock);
         return false;
     }
-    if (atomic_fetch_sub(&lib.active, 1) - 1 <= (int)lib.wanted)
-        USER_STORE(lib.slow.surplus, 0);
     atomic_store(&lwp->token, 0);
     atomic_store(&lwp->phase, LWP_SPARE);
     lock_release(&lib.lwp_lock);
@@ -85,6 +93,7 @@ static bool lwp_retire(struct lwp *lwp)
         wake_one();
     }
     hand_over_all(lwp);
+    place_look(served_by(lwp));
     claimed = USER_LOAD(lib.stopping) ||
               lwp_doze(lwp, LWP_SPARE, clock_now_ns(CLOCK_MONOTONIC) + USER_SPARE_NS, false);
     if (USER_LOAD(lib.stopping))
@@ -92,14 +101,15 @@ static bool lwp_retire(struct lwp *lwp)
     if (claimed)
         return false; /* who claimed it has counted it */
     lock_take(&lib.lwp_lock);
-    lock_take(&lwp->lock); /* the only pair of these two; see pinned_push */
-    if (lwp->pinned.head) {
+    home = served_by(lwp);
+    lock_take(&home->lock); /* who pushes there believes since the time has come that it runs */
+    if (home->pinned.head) {
         atomic_fetch_add(&lib.active, 1);
     } else {
         atomic_store(&lwp->phase, LWP_GONE);
         atomic_fetch_sub(&lib.existing, 1);
     }
-    lock_release(&lwp->lock);
+    lock_release(&home->lock);
     lock_release(&lib.lwp_lock);
     return atomic_load(&lwp->phase) == LWP_GONE;
 }
@@ -138,6 +148,8 @@ static void idle_loop(struct lwp *lwp)
         if (USER_UNLIKELY(USER_LOAD(lib.slow.surplus)) && !lwp->bound) {
             watch_hide(lwp);
             bool gone = lwp_retire(lwp);
+            if (!gone)
+                place_settle(lwp);
             watch_show(lwp);
             if (gone)
                 return;

@@ -179,7 +179,7 @@ static inline struct uthread *next_after(struct lwp *lwp, struct uthread *self)
     if (!joiner || lib.policy != USER_STEAL)
         return pick_next(lwp);
     home = USER_LOAD(joiner->home);
-    if (home ? home != lwp : lwp->bound != NULL)
+    if (home ? home != served_by(lwp) : lwp->bound != NULL)
         return pick_next(lwp);
     thread_lock(self);
     joiner = self->joiner;
@@ -335,7 +335,7 @@ static inline void begin(struct lwp *lwp, struct uthread *self, struct uthread *
 {
 #if USER_MN
     if (USER_UNLIKELY(t->home || lwp->bound)) {
-        if (t->home != lwp || lwp->bound) {
+        if (t->home != served_by(lwp) || lwp->bound) {
             context_make(&t->context, t->rest, thread_main);
             make_ready(lwp, t);
             return;

@@ -27,11 +27,15 @@
  * thread waits for a descriptor, and while others run it looks now and then whether a thread is
  * stuck in the slot of one of them, less and less often.
  *
+ * A slot is left to its LWP, and P does not wake anybody for it if there is a lookout that looks
+ * after slots. A lookout that saw nobody run does not (lookout_blind, written between S1 and S2):
+ * who fills a slot then wakes it, or S3 sees the slot, by the same argument.
+ *
  * An LWP whose thread makes a call that may block says so (outside_begin). If there is work, or it
  * was the last active one, another is made active: a spare one, or a new one. When it is back there
- * may be more of them than wanted: the next that switches becomes spare, hands its threads to the
- * inbox, and ends when nobody has needed it for USER_SPARE_NS (Stein and Shah 1992, "Implementing
- * Lightweight Threads": idle LWPs age).
+ * may be more of them than wanted: the next that switches, or one that has slept for USER_SPARE_NS,
+ * becomes spare, hands its threads to the inbox, and ends when nobody has needed it for as long
+ * again (Stein and Shah 1992, "Implementing Lightweight Threads": idle LWPs age).
  *
  * A bound thread has an LWP that runs nothing else; it is kept for the next one.
  */
@@ -56,6 +60,7 @@
 enum lwp_phase {
     LWP_RUNS,   /* threads, or looks for some */
     LWP_SLEEPS, /* may be claimed for work */
+    LWP_MOVES,  /* was claimed, and is being told whom it serves */
     LWP_SPARE,  /* sleeps; it is one too many */
     LWP_GONE,   /* its kernel thread has ended */
 };
@@ -63,6 +68,8 @@ enum lwp_phase {
 _Thread_local struct lwp *user_lwp __attribute__((visibility("hidden")));
 
 #include "watch.h"
+
+static void place_look(struct lwp *home); /* place.h */
 
 #include "doze.h"
 
@@ -87,6 +94,7 @@ static struct lwp *lwp_new(unsigned number)
     lwp->idle->rest = &lwp->idle_rest;
     lwp->idle_rest.mask = ~UINT64_C(0); /* no signal is for it */
     lwp->slot_of_place = (int)(number % lib.boot->nslots);
+    lwp->serves = number < lib.boot->nslots ? lwp : lib.lwp[lwp->slot_of_place];
     return lwp;
 }
 
@@ -119,6 +127,8 @@ static void *lwp_main(void *arg)
 
     lwp_adopt(lwp);
     redzone_lwp_begin(lwp);
+    if (!lwp->bound)
+        lwp->slot_of_place = (int)served_by(lwp)->number;
     lib.boot->pin(lib.boot, lwp->slot_of_place); /* a failure is seen where it is asked for */
     idle_stack_here(lwp);
 #ifdef USER_TSAN
@@ -175,35 +185,48 @@ static void become_multi(void)
     lib.multi = true;
 }
 
-/* One more LWP is to be active: a spare one, one that is gone, or a new one. lwp_lock is held. 0,
- * EAGAIN. */
-static int lwp_add_locked(void)
+/* One that has never run, or NULL. lwp_lock is held. */
+static struct lwp *lwp_create(void)
+{
+    struct lwp *lwp = lib.lwps_used < USER_LWPS_MAX ? lwp_new(lib.lwps_used) : NULL;
+
+    if (lwp) {
+        atomic_store(&lwp->phase, LWP_GONE);
+        USER_STORE_RELEASE(lib.lwp[lib.lwps_used], lwp);
+        USER_STORE_RELEASE(lib.lwps_used, lib.lwps_used + 1);
+    }
+    return lwp;
+}
+
+/* One more LWP is to be active: a spare one, one that is gone, or a new one, in this order, and
+ * rather one that serves `home` already. NULL: each is to serve what its number says. lwp_lock is
+ * held. 0, EAGAIN. */
+static int lwp_add_locked(struct lwp *home)
 {
     struct lwp *gone = NULL;
     int err;
 
-    for (unsigned i = 1; i < lib.lwps_used; i++) {
-        struct lwp *lwp = lib.lwp[i];
+    for (unsigned i = 0; i < 2 * lib.lwps_used; i++) {
+        struct lwp *lwp = lib.lwp[i % lib.lwps_used];
+        uint32_t phase = phase_of(lwp);
+        struct lwp *serve = home ? home : lib.lwp[lwp->number % lib.boot->nslots];
 
-        if (atomic_load(&lwp->phase) == LWP_GONE) {
+        if (served_by(lwp) != serve && i < lib.lwps_used)
+            continue;
+        if (phase == LWP_GONE) {
             gone = gone ? gone : lwp;
-        } else if (atomic_load(&lwp->phase) == LWP_SPARE) {
+        } else if (phase == LWP_SPARE) {
             atomic_fetch_add(&lib.active, 1);
-            if (lwp_claim(lwp, LWP_SPARE))
+            if (lwp_claim_for(lwp, LWP_SPARE, serve))
                 return 0;
             atomic_fetch_sub(&lib.active, 1);
         }
     }
-    if (!gone) {
-        if (lib.lwps_used == USER_LWPS_MAX)
-            return EAGAIN;
-        gone = lwp_new(lib.lwps_used);
-        if (!gone)
-            return EAGAIN;
-        atomic_store(&gone->phase, LWP_GONE);
-        USER_STORE_RELEASE(lib.lwp[lib.lwps_used], gone);
-        USER_STORE_RELEASE(lib.lwps_used, lib.lwps_used + 1);
-    }
+    if (!gone)
+        gone = lwp_create();
+    if (!gone)
+        return EAGAIN;
+    USER_STORE(gone->serves, home ? home : lib.lwp[gone->number % lib.boot->nslots]);
     atomic_fetch_add(&lib.active, 1);
     atomic_fetch_add(&lib.existing, 1);
     err = lwp_start(gone);
@@ -214,17 +237,23 @@ static int lwp_add_locked(void)
     return err;
 }
 
-static int lwp_add(void)
+/* If fewer are active than wanted, or none is. EAGAIN: the others wait until one is back. */
+static void lwp_add(struct lwp *home)
 {
-    int err;
-
     become_multi();
     hold(lwp_self());
     lock_take(&lib.lwp_lock);
-    err = lwp_add_locked();
+    if (atomic_load(&lib.active) < (int)lib.wanted || !atomic_load(&lib.active))
+        lwp_add_locked(home);
     lock_release(&lib.lwp_lock);
     release(lwp_self());
-    return err;
+}
+
+/* Who has made work found nobody asleep, and fewer active than wanted (see outside_begin). */
+static __attribute__((noinline)) void lwp_lacks(void)
+{
+    if (__atomic_exchange_n(&lib.lacking, 0, __ATOMIC_SEQ_CST))
+        lwp_add(NULL);
 }
 
 static int concurrency_apply(unsigned n)
@@ -240,11 +269,11 @@ static int concurrency_apply(unsigned n)
     USER_STORE(lib.wanted, n);
     USER_STORE(lib.spin, lib.boot->nslots > 1 && lib.boot->nslots >= n);
     while (!err && atomic_load(&lib.active) < (int)n)
-        err = lwp_add_locked();
+        err = lwp_add_locked(NULL);
     USER_STORE(lib.slow.surplus, atomic_load(&lib.active) > (int)n);
     lock_release(&lib.lwp_lock);
     for (unsigned i = 1; i < lib.lwps_used; i++) /* what they map at their start is there by then */
-        while (!atomic_load(&lib.lwp[i]->started) && !lwp_is_gone(lib.lwp[i]))
+        while (!atomic_load(&lib.lwp[i]->started) && phase_of(lib.lwp[i]) != LWP_GONE)
             futex_wait(&lib.lwp[i]->started, 0);
     release(lwp_self());
     if (USER_LOAD(lib.slow.surplus))
@@ -253,36 +282,51 @@ static int concurrency_apply(unsigned n)
     return err;
 }
 
+#include "place.h"
+
 /* ---- calls that may block -------------------------------------------------------------------- */
 
 /* The LWP's thread is about to make one, or was seen in one; its queues are for the others until it
- * is back. */
+ * is back. An LWP that sleeps takes its place, else another one is made active: at once if there is
+ * work or none is active; if not, when somebody makes some. That is the protocol above with
+ * `lacking` for `sleepers`: P pushes, and looks at it after light(); here it is set, and the queues
+ * are looked at after heavy(). */
 static void outside_begin(struct lwp *lwp, uint8_t why)
 {
-    if (lwp->bound)
+    int active;
+
+    if (lwp->bound || __atomic_fetch_or(&lwp->outside, why, __ATOMIC_SEQ_CST))
         return;
-    __atomic_fetch_or(&lwp->outside, why, __ATOMIC_RELAXED);
-    if (atomic_fetch_sub(&lib.active, 1) - 1 >= (int)USER_LOAD(lib.wanted))
+    active = atomic_fetch_sub(&lib.active, 1) - 1;
+    place_look(served_by(lwp));
+    light(); /* its slot is for anybody now: P1 of the protocol */
+    if (atomic_load(&lib.sleepers)) {
+        if (work_for_any(false))
+            notify();
         return;
-    light();
-    if (atomic_load(&lib.sleepers))
-        notify();
-    else if (any_work(lwp) || !atomic_load(&lib.active))
-        lwp_add(); /* EAGAIN: the others wait until this one is back */
+    }
+    if (active >= (int)USER_LOAD(lib.wanted))
+        return;
+    __atomic_store_n(&lib.lacking, 1, __ATOMIC_SEQ_CST);
+    heavy();
+    if (work_for_any(true) || !atomic_load(&lib.active))
+        lwp_lacks();
 }
 
-/* True: now there may be more of them than wanted. */
-static bool outside_end(struct lwp *lwp, uint8_t why)
+/* It is back. If more of them run now than wanted, the next one that switches retires. One that
+ * sleeps is no burden, and may be wanted soon: it does so when it has slept for USER_SPARE_NS, or
+ * when it is woken while the others are enough. */
+static void outside_end(struct lwp *lwp, uint8_t why)
 {
+    uint8_t was;
+
     if (lwp->bound)
-        return false;
-    __atomic_fetch_and(&lwp->outside, (uint8_t)~why, __ATOMIC_RELAXED);
-    if (atomic_fetch_add(&lib.active, 1) + 1 <= (int)USER_LOAD(lib.wanted))
-        return false;
-    lock_take(&lib.lwp_lock);
-    USER_STORE(lib.slow.surplus, atomic_load(&lib.active) > (int)lib.wanted);
-    lock_release(&lib.lwp_lock);
-    return true;
+        return;
+    was = __atomic_fetch_and(&lwp->outside, (uint8_t)~why, __ATOMIC_SEQ_CST);
+    if (!was || was & ~why)
+        return;
+    atomic_fetch_add(&lib.active, 1);
+    surplus_look(false);
 }
 
 /* The caller's thread is about to make one. */
@@ -353,6 +397,7 @@ static struct lwp *lwp_bind(struct uthread *t, int slot)
         if (slot >= 0)
             lwp->slot_of_place = slot;
         lwp->bound = t;
+        lwp->serves = lwp;
         t->home = lwp;
         if (lwp_start(lwp)) {
             lwp->next_bound = lib.bound_free;
@@ -372,7 +417,7 @@ static struct lwp *lwp_bind(struct uthread *t, int slot)
 
 static void lwps_boot_first(struct lwp *lwp)
 {
-    lib.lwp[0] = lwp;
+    lib.lwp[0] = lwp->serves = lwp;
     lib.lwps_used = 1;
     lib.wanted = 1;
     atomic_store(&lib.active, 1);

@@ -2,14 +2,22 @@
  * steal.h - ready threads of several LWPs. Included by sched.h, of M:N only.
  *
  * Policy STEAL. Each LWP has
- *     slot     the thread that was made ready last: it shares what is in the cache with the one
- * that runs, and goes next (as in Go and Tokio). Who is displaced from it goes to fifo. deque
- * threads that lent their turn to one that they created: youngest first here, oldest first for a
- * thief, so that a tree of threads is walked depth first by its owner, and its largest parts are
- * stolen (Mohr, Kranz, Halstead 1990, "Lazy Task Creation"). fifo     those that yielded pinned
- * those whose home it is; nobody takes them in this order; every USER_FAIR_EVERY picks the other
- * way round, so that none starves. `inbox` is for who is made ready by a kernel thread that runs no
- * unbound threads.
+ *
+ *     slot    the thread that was made ready last: it shares what is in the cache with the one
+ *             that runs, and goes next (as in Go and Tokio). Who is displaced from it goes to fifo
+ *     deque   threads that lent their turn to one that they created: youngest first here, oldest
+ *             first for a thief, so that a tree of threads is walked depth first by its owner, and
+ *             its largest parts are stolen (Mohr, Kranz, Halstead 1990, "Lazy Task Creation")
+ *     fifo    those that yielded
+ *
+ * and takes them in this order; every USER_FAIR_EVERY picks the other way round, so that none
+ * starves. `inbox` is for who is made ready by a kernel thread that runs no unbound threads.
+ *
+ * A thread with a place has for its home the LWP whose number is that place, and waits in the
+ * queue `pinned` of that one. It is the queue of the place, rather: each LWP serves one home (its
+ * own, at first), is pinned where that is, and takes its threads, in turn with those of its fifo.
+ * The home's kernel thread may have ended, or serve another one. place.h sees to it that somebody
+ * serves a home that has ready threads.
  *
  * The other policies have one queue for all LWPs, but for threads with a home.
  *
@@ -24,10 +32,11 @@ static void notify(void);              /* lwp.h: there is work for a sleeping LW
 static void notify_slot(void);         /* likewise, if nobody looks after slots */
 static void lwp_wake(struct lwp *lwp); /* lwp.h: this one, if it sleeps */
 static struct uthread *steal(struct lwp *thief, bool look);
-static bool lwp_is_gone(const struct lwp *lwp); /* lwp.h: no kernel thread runs it */
-static void lwps_wake_at(int slot_of_place);    /* lwp.h: those of that PU */
-static void shared_push(struct uthread *t, bool front);
-static inline void look_around(struct lwp *lwp); /* sched.h */
+static bool lwp_runs(const struct lwp *lwp);            /* lwp.h: threads, and is not outside */
+static bool lwp_sleeps(const struct lwp *lwp);          /* lwp.h: may be claimed for work */
+static bool lwp_claim_sleeper(struct lwp *lwp);         /* lwp.h */
+static void place_attend(struct lwp *home, bool force); /* place.h: somebody is to serve it */
+static inline void look_around(struct lwp *lwp);        /* sched.h */
 
 static inline bool steals(void)
 {
@@ -43,27 +52,49 @@ static inline void fifo_push(struct lwp *lwp, struct uthread *t)
     lock_release(&lwp->lock);
 }
 
-/* Of a thread that has a home. */
+/* Whether an LWP that serves `home` runs, so that it gets to what is pushed there; *sleeper: one
+ * that sleeps, the home itself if it does. home->lock is held: who stops serving (goes outside,
+ * retires, moves) says so first and then looks at the queue under this lock (place_look). */
+static bool place_served(struct lwp *home, struct lwp **sleeper)
+{
+    bool served = false;
+
+    *sleeper = NULL;
+    for (unsigned i = USER_LOAD(lib.lwps_used); i-- > 0;) {
+        struct lwp *lwp = USER_LOAD_ACQUIRE(lib.lwp[i]); /* as in steal() */
+
+        if (!lwp || USER_LOAD(lwp->serves) != home)
+            continue;
+        served = served || lwp_runs(lwp);
+        if (lwp_sleeps(lwp) && *sleeper != home)
+            *sleeper = lwp;
+    }
+    return served;
+}
+
+/* Of a thread that has a home. An LWP that sleeps is woken for it even if another one serves the
+ * same home: that one may be blocked in the kernel, and nobody has noticed. */
 static __attribute__((noinline)) void pinned_push(struct uthread *t, bool front)
 {
-    struct lwp *home = USER_LOAD(t->home);
+    struct lwp *home = USER_LOAD(t->home), *sleeper = NULL;
+    bool strict = USER_LOAD(t->context.flags) & USER_STRICT, served = true;
 
     lock_take(&home->lock);
-    if (USER_UNLIKELY(lwp_is_gone(home))) {
-        USER_STORE(t->home, NULL);
-        lock_release(&home->lock);
-        shared_push(t, front);
-        return;
-    }
     if (front)
         queue_push_front(&home->pinned, t);
     else
         queue_push(&home->pinned, t);
+    if (USER_LIKELY(!home->bound && !strict))
+        served = place_served(home, &sleeper);
     lock_release(&home->lock);
-    if (home != lwp_self())
-        lwp_wake(home);
-    if (USER_UNLIKELY(lib.lwps_used > lib.boot->nslots) && !home->bound)
-        lwps_wake_at(USER_LOAD(home->slot_of_place)); /* home may be blocked in the kernel */
+    if (home->bound || strict) {
+        if (home != lwp_self())
+            lwp_wake(home);
+    } else if (USER_UNLIKELY(!served)) {
+        place_attend(home, false);
+    } else if (sleeper) {
+        lwp_claim_sleeper(sleeper);
+    }
 }
 
 /* By a policy that has one queue; or by who has none of his own. */
@@ -156,6 +187,37 @@ static inline struct uthread *list_take(struct lwp *lwp, struct queue *list)
     return t;
 }
 
+/* The first that `home` has for lwp, which serves it. */
+static __attribute__((noinline)) struct uthread *pinned_take_here(struct lwp *lwp, struct lwp *home)
+{
+    struct uthread *t;
+
+    lock_take(&home->lock);
+    t = home->pinned.head;
+    while (t && home != lwp && USER_LOAD(t->context.flags) & USER_STRICT)
+        t = t->next;
+    if (t)
+        queue_remove(&home->pinned, t);
+    lock_release(&home->lock);
+    return t;
+}
+
+/* What lwp serves. */
+static inline struct lwp *served_by(const struct lwp *lwp)
+{
+    return USER_LOAD(((struct lwp *)lwp)->serves);
+}
+
+static inline bool pinned_any(const struct lwp *lwp)
+{
+    return USER_LOAD(served_by(lwp)->pinned.head) != NULL;
+}
+
+static inline struct uthread *pinned_take(struct lwp *lwp)
+{
+    return pinned_any(lwp) ? pinned_take_here(lwp, served_by(lwp)) : NULL;
+}
+
 static struct uthread *shared_take(void)
 {
     struct uthread *t = NULL;
@@ -176,7 +238,7 @@ static __attribute__((noinline)) struct uthread *pick_fairly(struct lwp *lwp)
     struct uthread *t = shared_take();
 
     if (!t)
-        t = list_take(lwp, &lwp->pinned);
+        t = pinned_take(lwp);
     if (!t)
         t = list_take(lwp, &lwp->fifo);
     if (!t && deque_any(&lwp->deque))
@@ -207,10 +269,10 @@ static inline struct uthread *pick_own(struct lwp *lwp)
     if (t)
         return t;
     /* In turn: whoever yields and yields comes back to the head of its own list. */
-    t = list_take(lwp, lwp->picks & 1 ? &lwp->pinned : &lwp->fifo);
+    t = lwp->picks & 1 ? pinned_take(lwp) : list_take(lwp, &lwp->fifo);
     if (t)
         return t;
-    t = list_take(lwp, lwp->picks & 1 ? &lwp->fifo : &lwp->pinned);
+    t = lwp->picks & 1 ? list_take(lwp, &lwp->fifo) : pinned_take(lwp);
     if (t)
         return t;
     t = shared_take();
@@ -244,31 +306,11 @@ static struct uthread *slot_steal(struct lwp *victim, bool look)
                : NULL;
 }
 
-static struct uthread *pinned_steal(struct lwp *victim)
-{
-    struct uthread *t;
-
-    if (!USER_LOAD(victim->pinned.head))
-        return NULL;
-    lock_take(&victim->lock);
-    t = victim->pinned.head;
-    if (t && !(USER_LOAD(t->context.flags) & USER_STRICT))
-        queue_pop(&victim->pinned);
-    else
-        t = NULL;
-    lock_release(&victim->lock);
-    return t;
-}
-
 /* From one victim. The deque's oldest has most work below it. */
-static struct uthread *steal_from(const struct lwp *thief, struct lwp *victim, bool look)
+static struct uthread *steal_from(struct lwp *victim, bool look)
 {
     struct uthread *t = NULL;
 
-    if (USER_LOAD(victim->slot_of_place) == thief->slot_of_place)
-        t = pinned_steal(victim);
-    if (t)
-        return t;
     if (deque_any(&victim->deque))
         t = deque_steal(&victim->deque);
     if (!t)
@@ -290,35 +332,44 @@ static __attribute__((noinline)) struct uthread *steal(struct lwp *thief, bool l
         struct lwp *victim = USER_LOAD_ACQUIRE(lib.lwp[(at + i) % n]);
 
         if (victim && victim != thief)
-            t = steal_from(thief, victim, look);
+            t = steal_from(victim, look);
     }
     if (t)
         count(&thief->counts.steals);
     return t;
 }
 
-/* Of all LWPs: what a sleeping one could run. */
-static bool any_work(const struct lwp *lwp)
+/* Of all LWPs: what any of them could run. Slots are left to those who run; all_slots: they are
+ * not.
+ */
+static bool work_for_any(bool all_slots)
 {
     unsigned n = USER_LOAD(lib.lwps_used);
 
-    if (USER_LOAD(((struct lwp *)lwp)->pinned.head) || lwp->preempt.here.head)
-        return true;
-    if (lwp->bound)
-        return false;
     if (USER_LOAD(lib.inbox.head) || queue_any(&lib.queue))
         return true;
     for (unsigned i = 0; i < n; i++) {
         struct lwp *other = USER_LOAD_ACQUIRE(lib.lwp[i]);
 
-        if (other && other != lwp && USER_LOAD(other->slot_of_place) == lwp->slot_of_place &&
-            USER_LOAD(other->pinned.head))
-            return true;
         if (other && (deque_any(&other->deque) || USER_LOAD(other->fifo.head) ||
-                      ((other == lwp || USER_LOAD(other->outside)) && USER_LOAD(other->slot))))
+                      ((all_slots || USER_LOAD(other->outside)) && USER_LOAD(other->slot))))
             return true;
     }
     return false;
+}
+
+/* What lwp, which is about to sleep, could run. */
+static bool any_work(struct lwp *lwp)
+{
+    struct uthread *t;
+
+    if (lwp->preempt.here.head || USER_LOAD(lwp->slot))
+        return true;
+    t = USER_LOAD(served_by(lwp)->pinned.head);
+    if (t && (served_by(lwp) == lwp || !(USER_LOAD(t->context.flags) & USER_STRICT) ||
+              USER_LOAD(t->next)))
+        return true;
+    return !lwp->bound && work_for_any(false);
 }
 
 /* ---- yielding -------------------------------------------------------------------------------- */
@@ -326,14 +377,20 @@ static bool any_work(const struct lwp *lwp)
 /* Behind all others. */
 static inline void push_behind(struct lwp *lwp, struct uthread *self)
 {
-    lock_take(&lwp->lock);
-    queue_push(USER_LOAD(self->home) ? &lwp->pinned : &lwp->fifo, self);
-    lock_release(&lwp->lock);
+    struct lwp *home = USER_LOAD(self->home);
+
+    if (USER_LIKELY(!home)) {
+        fifo_push(lwp, self);
+        return;
+    }
+    lock_take(&home->lock);
+    queue_push(&home->pinned, self);
+    lock_release(&home->lock);
 }
 
 static __attribute__((noinline)) struct uthread *yield_shared(struct lwp *lwp, struct uthread *self)
 {
-    struct uthread *t = list_take(lwp, &lwp->pinned);
+    struct uthread *t = pinned_take(lwp);
 
     if (USER_LOAD(self->home)) {
         if (!t)
@@ -388,7 +445,7 @@ static void user_yield(void)
         return;
     }
     if (!USER_LOAD(lwp->slot) && !deque_any(&lwp->deque) && !USER_LOAD(lwp->fifo.head) &&
-        !USER_LOAD(lwp->pinned.head) && !USER_LOAD(lib.inbox.head) && !lwp->preempt.here.head) {
+        !pinned_any(lwp) && !USER_LOAD(lib.inbox.head) && !lwp->preempt.here.head) {
         next = lib.multi ? yield_alone(lwp) : NULL;
         if (USER_LIKELY(!next))
             return;

@@ -288,12 +288,13 @@ struct lwp {
     /* Shared: ready threads, see sched.h. */
     struct uthread *slot __attribute__((aligned(64)));
     struct deque deque;
-    struct user_lock lock __attribute__((aligned(64))); /* of the two queues */
+    struct user_lock lock __attribute__((aligned(64))); /* of the two queues, and see steal.h */
     struct queue fifo;                                  /* any LWP may take them */
-    struct queue pinned;                                /* their home is here */
-    struct uthread *seen;                               /* its slot, when another LWP last looked */
-    unsigned seen_picks;                                /* ... and its picks */
-    unsigned seen_pinned; /* its picks + 1 when the lookout saw a thread in `pinned`; 0: never */
+    struct queue pinned;        /* their home is here: see steal.h. Outlives the kernel thread */
+    struct uthread *seen;       /* its slot, when another LWP last looked */
+    unsigned seen_picks;        /* ... and its picks */
+    struct uthread *seen_first; /* the first of `pinned`, when the lookout last looked */
+    unsigned seen_served;       /* ... and what those who serve it had picked */
     /* Shared: sleeping, see lwp.h. */
     _Atomic uint32_t token __attribute__((aligned(64)));
     _Atomic uint32_t phase; /* enum lwp_phase */
@@ -307,7 +308,8 @@ struct lwp {
     struct uthread *bound;   /* runs this thread only; NULL: unbound ones */
     bool ended;              /* the bound thread has */
     struct lwp *next_bound;  /* of the list of bound ones, or of the free ones among them */
-    int slot_of_place;       /* of tl_boot */
+    int slot_of_place;       /* of tl_boot: where it is pinned; its own */
+    struct lwp *serves;      /* whose `pinned` it takes; itself if bound. Written under lwp_lock */
     struct uthread idle_thread;
     struct uthread_rest idle_rest;
     pthread_t thread;
@@ -381,7 +383,9 @@ struct library {
         __attribute__((aligned(64))); /* bit i: lwp[i] sleeps, or is about to */
     _Atomic uint32_t searching;       /* LWPs that look for work */
     _Atomic uint32_t lookout; /* number + 1 of the sleeping LWP that keeps the time; 0: none */
-    uint64_t lookout_ns;      /* until when it sleeps */
+    uint8_t lookout_blind;    /* it does not look after slots meanwhile */
+    uint8_t lacking;          /* fewer are active than wanted: who makes work is to add one */
+    uint64_t lookout_ns;      /* until when the lookout sleeps */
     _Atomic int active;       /* LWPs for unbound threads that are not spare, gone or outside */
     _Atomic int existing;     /* those that are not gone */
     struct user_lock table_lock __attribute__((aligned(64)));

@@ -44,6 +44,7 @@
  *     steal.h    the ready threads of all LWPs
  *     lwp.h      starting and retiring LWPs; with doze.h, sleeping and waking, and idle.h, looking
  *                for work
+ *     place.h    that threads with a place find an LWP
  *     watch.h    LWPs that block unseen: the detectors
  *     barge.h    mutexes for which threads compete that run at once
  *

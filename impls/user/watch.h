@@ -18,8 +18,7 @@
 #define OUTSIDE_SEEN 2u
 
 static void outside_begin(struct lwp *lwp, uint8_t why);
-static bool outside_end(struct lwp *lwp, uint8_t why);
-static bool lwp_claim(struct lwp *lwp, uint32_t phase);
+static void outside_end(struct lwp *lwp, uint8_t why);
 static void become_multi(void);
 
 static inline void watch_hide(struct lwp *lwp)
@@ -58,15 +57,10 @@ static void watch_blocked(void *arg, unsigned number)
     outside_begin(USER_LOAD_ACQUIRE(lib.lwp[number]), OUTSIDE_SEEN);
 }
 
-/* If there are too many now, a sleeping one would not notice: it is made to look. */
 static void watch_unblocked(void *arg, unsigned number)
 {
     (void)arg;
-    if (!outside_end(USER_LOAD_ACQUIRE(lib.lwp[number]), OUTSIDE_SEEN))
-        return;
-    for (unsigned i = 1; i < USER_LOAD_ACQUIRE(lib.lwps_used); i++)
-        if (lwp_claim(USER_LOAD_ACQUIRE(lib.lwp[i]), LWP_SLEEPS))
-            return;
+    outside_end(USER_LOAD_ACQUIRE(lib.lwp[number]), OUTSIDE_SEEN);
 }
 
 /* The monitor: on the last PU, since LWP 0 is on the first. */
