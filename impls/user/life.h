@@ -260,7 +260,7 @@ static void thread_main(void)
 #endif
     switch_arrived(self);
     if (USER_UNLIKELY(lib.policy == USER_PRIORITY))
-        yield_to_higher(lwp, self);
+        yield_to_higher(lwp, self, false);
 #if USER_MN
     /* Its ID was told before it began; the switch to a new thread does not ask for a tag. */
     if (USER_UNLIKELY(USER_LOAD(self->rest->pending) & ~self->rest->mask))
@@ -426,6 +426,7 @@ static int user_create(struct tl_thread *id, const struct tl_attr *attr, void *(
     t->context.flags = attr->detached ? USER_DETACHED : 0;
     rest->priority = rest->base_priority = (uint8_t)priority;
 #if USER_MN
+    USER_STORE(t->level, rest->priority);
     t->waits_at = NULL;
     t->joiner = NULL;
     t->context.pc = NULL; /* not to be gone on with before it has begun */

@@ -23,10 +23,15 @@
  *  - the thread is in a call of critical.h (a callback of stdio, say);
  *  - the stack is not the thread's (an alternate stack);
  *  - lwp->hold: the library is in a call that leaves its text.
- * Handlers of the user's are not interrupted at all: the signal is in their masks (critical.h). The
+ * Handlers of the user's are not interrupted at all: below them there may be any call of the C
+ * library. Those that it has set past this one have the signal in their masks (critical.h). The
  * tick is then tried again soon (PREEMPT_RETRY_NS), and a thread that leaves a critical call yields
  * there. So whoever is mostly inside loses the PU, too, unless all its time between two ticks is
  * one call of the C library.
+ *
+ * policy=priority: a thread that is made ready takes the place of the least urgent one that runs,
+ * if that is less urgent: its LWP gets the signal, and its thread stays the first among its equals.
+ * What runs where is read without a lock; what that misses is seen at the next tick.
  *
  * clock: the kernel looks at timers of CPU time at its own tick only (4 ms at HZ=250), so that
  * shorter quanta need CLOCK_MONOTONIC. That clock goes on while the LWP does not run: an LWP stops
@@ -59,7 +64,8 @@
 
 /* Broken on purpose, for the checks of suites/preempt; all false in a normal build. */
 struct preempt_faults {
-    bool never, anywhere, in_calls, keeps_errno, keeps_mask, spoils_vectors;
+    bool never, anywhere, in_calls, in_handlers, keeps_errno, keeps_mask, spoils_vectors;
+    bool not_urgent, not_the_least;
 };
 
 /* Written before there is a second thread. */
@@ -144,6 +150,7 @@ static int preempt_forked(struct lwp *lwp)
 static inline void preempt_idle(struct lwp *lwp)
 {
     lwp->preempt.idle = true;
+    lwp->preempt.late = false;
     if (USER_LIKELY(!lwp->preempt.armed) || lwp->preempt.stopped ||
         preempt.clock != CLOCK_MONOTONIC)
         return;
@@ -177,6 +184,8 @@ static bool preempt_safe(const struct lwp *lwp, const void *frame)
         return false;
     if (text == TEXT_FOREIGN && !preempt.faults.anywhere)
         return false;
+    if (self->rest->in_handler && !preempt.faults.in_handlers)
+        return false;
     if (self->rest->critical && !preempt.faults.in_calls && !preempt.faults.anywhere)
         return false;
     return preempt_on_own_stack(self->rest, text_stack_pointer(frame));
@@ -206,10 +215,15 @@ static void preempt_renew(ucontext_t *frame)
     SYS_CALL(SYS_sigaltstack, NULL, &frame->uc_stack, 0, 0, 0, 0);
 }
 
-/* To another thread, if there is one. With several LWPs, and one TLS block for all threads of an
- * LWP, the thread goes on on the same: it may have the address of errno in a register. */
-static void preempt_switch(struct lwp *lwp)
+/* To another thread, if there is one; urgent: if there is a more urgent one. With several LWPs, and
+ * one TLS block for all threads of an LWP, the thread goes on on the same: it may have the address
+ * of errno in a register. */
+static void preempt_switch(struct lwp *lwp, bool urgent)
 {
+    if (urgent) {
+        yield_to_higher(lwp, lwp->current, true);
+        return;
+    }
 #if USER_MN
     struct uthread *self = lwp->current, *next;
 
@@ -222,11 +236,10 @@ static void preempt_switch(struct lwp *lwp)
         return;
     }
 #endif
-    (void)lwp;
     user_yield();
 }
 
-/* Of a tick, or of preempt_poke. */
+/* Of a tick, or of preempt_for on another LWP. */
 static void preempt_handler(int sig, siginfo_t *info, void *frame)
 {
     struct lwp *lwp = lwp_self();
@@ -243,15 +256,70 @@ static void preempt_handler(int sig, siginfo_t *info, void *frame)
     lwp->preempt.late = false;
     if (USER_LOAD(lib.slow.timers))
         wake_due(lwp);
-    preempt_switch(lwp);
+    preempt_switch(lwp, info->si_code == SI_TKILL);
     preempt_renew(frame);
 }
 
-/* A more urgent thread has become ready for an LWP that is not the caller's. Async-signal-safe. */
-static inline void preempt_poke(pid_t tid)
+/* ---- priorities ------------------------------------------------------------------------------ */
+
+#if USER_MN
+/* The LWP whose thread is the least urgent, and less so than `level`; NULL: there is none, or one
+ * looks for work. What is read may be over by then. */
+static struct lwp *preempt_least_urgent(const struct lwp *caller, unsigned level)
 {
-    if (preempt.on)
-        SYS_CALL(SYS_tgkill, lib.pid, tid, PREEMPT_SIGNAL, 0, 0, 0);
+    struct lwp *least = NULL;
+    unsigned its_level = 0;
+
+    if (atomic_load(&lib.sleepers) || atomic_load(&lib.searching))
+        return NULL;
+    for (unsigned i = 0; i < USER_LOAD(lib.lwps_used); i++) {
+        struct lwp *lwp = USER_LOAD_ACQUIRE(lib.lwp[i]);
+        struct uthread *current = lwp ? USER_LOAD(lwp->current) : NULL;
+        unsigned now;
+
+        if (!current || current == lwp->idle || USER_LOAD(lwp->outside))
+            continue;
+        now = USER_LOAD(current->level);
+        if (now >= level)
+            continue;
+        /* Rather not the caller's, which would have to leave the library first. */
+        if (!least || (now < its_level) != preempt.faults.not_the_least ||
+            (now == its_level && least == caller)) {
+            its_level = now;
+            least = lwp;
+        }
+    }
+    return least;
+}
+#endif
+
+/* A thread is ready that may be more urgent than one that runs: it takes that one's place at once,
+ * or, if that one is in the library or in a critical call, soon. Async-signal-safe. */
+static __attribute__((noinline)) void preempt_for(struct lwp *caller)
+{
+#if USER_MN
+    uint32_t occupied = USER_LOAD(lib.queue.occupied);
+    struct lwp *lwp =
+        occupied ? preempt_least_urgent(caller, 31 - (unsigned)__builtin_clz(occupied)) : NULL;
+
+    if (lwp && lwp != caller)
+        SYS_CALL(SYS_tgkill, lib.pid, lwp->tid, PREEMPT_SIGNAL, 0, 0, 0);
+#else
+    const struct uthread *self = caller->current;
+    struct lwp *lwp =
+        state_of(self) == USER_ACTIVE && caller->queue.occupied >> self->rest->priority >> 1
+            ? caller
+            : NULL;
+#endif
+    if (lwp && lwp == caller && !caller->preempt.late)
+        preempt_retry(caller);
+}
+
+/* caller: NULL: it is no LWP. */
+static inline void preempt_urgent(struct lwp *caller)
+{
+    if (USER_UNLIKELY(preempt.on) && lib.policy == USER_PRIORITY && !preempt.faults.not_urgent)
+        preempt_for(caller);
 }
 
 /* ---- critical calls -------------------------------------------------------------------------- */
@@ -272,7 +340,7 @@ static void preempt_leave(bool from_user)
         return;
     if (USER_UNLIKELY(lwp->preempt.late) && !lwp->hold) {
         lwp->preempt.late = false;
-        preempt_switch(lwp);
+        preempt_switch(lwp, false);
     }
 }
 
@@ -324,9 +392,12 @@ static int preempt_boot(const char *mode, const char *quantum_us)
         .never = TL_MUTANT("preempt-never"),
         .anywhere = TL_MUTANT("preempt-anywhere"),
         .in_calls = TL_MUTANT("preempt-in-callbacks"),
+        .in_handlers = TL_MUTANT("preempt-in-handlers"),
         .keeps_errno = TL_MUTANT("preempt-keeps-errno"),
         .keeps_mask = TL_MUTANT("preempt-keeps-mask"),
         .spoils_vectors = TL_MUTANT("preempt-spoils-vectors"),
+        .not_urgent = TL_MUTANT("preempt-not-urgent"),
+        .not_the_least = TL_MUTANT("preempt-not-the-least"),
     };
     text_boot();
     if (sigaction(PREEMPT_SIGNAL, &action, NULL))

@@ -41,6 +41,7 @@
 
 static inline void preempt_idle(struct lwp *lwp); /* preempt.h */
 static inline void preempt_busy(struct lwp *lwp);
+static inline void preempt_urgent(struct lwp *lwp);
 #if USER_MN
 static int preempt_start(struct lwp *lwp, unsigned number);
 static void preempt_stop(struct lwp *lwp);
@@ -87,6 +88,7 @@ static __attribute__((noinline)) void push_by_policy(struct run_queue *q, struct
         level_push(q, t, false);
     else
         queue_push_front(&q->ready, t);
+    preempt_urgent(lwp_self());
 }
 
 static inline void make_ready_as(struct lwp *lwp, struct uthread *t, enum user_state state)
@@ -146,7 +148,11 @@ static void set_priority(struct lwp *lwp, struct uthread *t, unsigned priority)
     } else {
         t->rest->priority = (uint8_t)priority;
     }
+#if USER_MN
+    USER_STORE(t->level, (uint8_t)priority);
+#endif
     lock_release(&lib.queue_lock);
+    preempt_urgent(lwp);
 }
 
 /* ---- wait lists ------------------------------------------------------------------------------ */
@@ -441,15 +447,17 @@ static __attribute__((noinline)) void yield_by_policy(struct lwp *lwp, struct ut
         switch_to(lwp, self, next);
 }
 
-/* A thread that has just started, by its creator's turn, lets the more urgent ones go first. */
-static __attribute__((noinline)) void yield_to_higher(struct lwp *lwp, struct uthread *self)
+/* Threads that are more urgent than the caller go first; it is the first among its equals, or the
+ * last. */
+static __attribute__((noinline)) void yield_to_higher(struct lwp *lwp, struct uthread *self,
+                                                      bool first)
 {
     struct uthread *next;
 
     if (!(lwp->queue.occupied >> self->rest->priority >> 1))
         return;
-    level_push(&lwp->queue, self, false);
     next = level_pop(&lwp->queue);
+    level_push(&lwp->queue, self, first);
     switch_to(lwp, self, next);
 }
 

@@ -113,6 +113,7 @@ static __attribute__((noinline)) void shared_push(struct uthread *t, bool front)
         queue_push(&lib.queue.ready, t);
     lock_release(&lib.queue_lock);
     notify();
+    preempt_urgent(lwp_self());
 }
 
 /* lwp: the caller's; NULL: it is none. */
@@ -462,19 +463,26 @@ static void user_yield(void)
         switch_to(lwp, self, next);
 }
 
-/* A thread that has just started, by its creator's turn, lets the more urgent ones go first. */
-static __attribute__((noinline)) void yield_to_higher(struct lwp *lwp, struct uthread *self)
+/* Threads that are more urgent than the caller go first; it is the first among its equals, or the
+ * last. */
+static __attribute__((noinline)) void yield_to_higher(struct lwp *lwp, struct uthread *self,
+                                                      bool first)
 {
     struct uthread *next = NULL;
+    bool placed = USER_LOAD(self->home) != NULL;
 
     lock_take(&lib.queue_lock);
     if (lib.queue.occupied >> self->rest->priority >> 1) {
-        level_push(&lib.queue, self, false);
         next = level_pop(&lib.queue);
+        if (!placed)
+            level_push(&lib.queue, self, first);
     }
     lock_release(&lib.queue_lock);
-    if (next)
-        switch_to(lwp, self, next);
+    if (!next)
+        return;
+    if (placed)
+        pinned_push(self, first);
+    switch_to(lwp, self, next);
 }
 
 #endif

@@ -124,6 +124,7 @@ struct uthread {
     struct lwp *home; /* it, or another one of the same PU, is to run it; NULL: any */
     struct user_lock lock;
     uint8_t tries; /* for a mutex: how often it was woken in vain; see barge.h */
+    uint8_t level; /* its priority, for other LWPs; see preempt.h */
 #endif
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct uthread) == (USER_MN ? 128 : 64), "whole cache lines");
