@@ -58,13 +58,21 @@ void exact_add(struct exact *exact, size_t cell, const struct record_sample *s)
                                          : s->count_reason);
 }
 
+static const char *text(double value, char buffer[16])
+{
+    snprintf(buffer, 16, isnan(value) ? "-" : "%.3f", value);
+    return buffer;
+}
+
 void exact_print(const struct exact *exact)
 {
     printf("\ninstructions per op:     user       kernel\n");
     for (size_t i = 0; i < exact->plan->n; i++) {
         const struct exact_entry *e = &exact->cells[i];
+        char user[16], kernel[16];
         if (e->known)
-            printf("%29.3f %12.3f  %s\n", e->user, e->kernel, exact->plan->cells[i].key);
+            printf("%29s %12s  %s\n", text(e->user, user), text(e->kernel, kernel),
+                   exact->plan->cells[i].key);
         else
             printf("%42s  %s: %s\n", "-", exact->plan->cells[i].key, e->why);
     }

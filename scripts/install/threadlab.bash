@@ -77,7 +77,7 @@ _threadlab()
             compare)
                 word='--impl --bench --place --set --plugin --preset --seed --budget --out --junit
                     --json --impl-a --impl-b --cell --cells --delta --alpha --thresholds --window
-                    --no-layout --aa --slowdown --markdown --gitlab --verbose --help'
+                    --no-layout --aa --slowdown --lab --markdown --gitlab --verbose --help'
                 ;;
             serve)
                 word='--impl --bench --place --set --preset --rounds --seed --plugin'
