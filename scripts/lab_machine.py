@@ -14,8 +14,11 @@ Everything that could differ between two boots of the same image is pinned:
 
 What is not emulated is a counter of each CPU. QEMU's counter of instructions is that of the whole
 machine (instructions_get_count in its target/arm/helper.c is icount_get_raw): a thread that is
-counted on one CPU is charged with what the others execute meanwhile. So counts are right with one
-CPU, and with more as long as the others sleep; `lab truth` shows both.
+counted on one CPU is charged with what the others execute while it runs. How much that is depends
+on how its version shares out the time: 7.2 lets a CPU run up to the next timer before it is the
+turn of the others, so that two busy loops at once are off by 0.1% with two CPUs and by 10% with
+four, and one alone by some tenths of a per cent, for what the kernel does on the others. So counts
+are right with one CPU; with more, `lab truth` says of each whether it was.
 """
 
 import os

@@ -5,15 +5,24 @@
  *
  * The loop has two instructions a turn, so TURNS turns are 2 TURNS instructions, besides some
  * hundred for starting and stopping: a count is to be within 0.1% (TOLERANCE).
+ *
+ * On a machine with one CPU all must be right. An emulator that counts for all its CPUs together
+ * (QEMU; THREADLAB_EMULATED) charges a thread with what other CPUs execute while it runs: there
+ * such a count is told and skipped, as no count of a thread can be had. All but the last two stay
+ * on one CPU, so that they are charged with no more than what the kernel does on the others.
  */
 #include "pmu.h"
 
 #include <math.h>
 #include <pthread.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define TURNS UINT64_C(5000000)
@@ -25,6 +34,7 @@
 #define EVENTS_MAX 12
 
 static int number, failed;
+static int cpus[2], ncpus; /* the first two that are allowed */
 
 static void loop(uint64_t turns)
 {
@@ -45,10 +55,47 @@ static void verdict(bool ok, const char *what, const char *format, double a, dou
     failed += !ok;
 }
 
+/* The emulator's only counter goes on while other CPUs have their turns: too much, by no more than
+ * they could execute in that time, has that cause. Too little has none. */
+static bool by_other_cpus(double seen, double wanted)
+{
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+
+    return getenv("THREADLAB_EMULATED") && online > 1 && seen > wanted &&
+           seen <= (double)online * wanted * (1 + TOLERANCE);
+}
+
 static void near(const char *what, double seen, double wanted)
 {
-    verdict(fabs(seen - wanted) <= TOLERANCE * wanted, what, "%.0f counted, %.0f executed", seen,
-            wanted);
+    bool right = fabs(seen - wanted) <= TOLERANCE * wanted;
+
+    if (right || !by_other_cpus(seen, wanted))
+        verdict(right, what, "%.0f counted, %.0f executed", seen, wanted);
+    else
+        printf("ok %d - %s # SKIP %.4f times of what was executed is counted: the emulator has one "
+               "counter for all its CPUs\n",
+               ++number, what, seen / wanted);
+}
+
+/* Of this thread, and of those that it creates. */
+static void stay_on(int first, int n)
+{
+    cpu_set_t set;
+
+    CPU_ZERO(&set);
+    for (int i = first; i < first + n; i++)
+        CPU_SET((size_t)cpus[i], &set);
+    sched_setaffinity(0, sizeof set, &set);
+}
+
+static void find_cpus(void)
+{
+    cpu_set_t set;
+
+    sched_getaffinity(0, sizeof set, &set);
+    for (int cpu = 0; cpu < CPU_SETSIZE && ncpus < 2; cpu++)
+        if (CPU_ISSET((size_t)cpu, &set))
+            cpus[ncpus++] = cpu;
 }
 
 /* Counts body() by the events. False: one of them is not there; that is a failure here. */
@@ -188,14 +235,68 @@ static void multiplexed(void)
             100 * worst, (double)(20 * TURNS * PER_TURN));
 }
 
+static pthread_barrier_t both;
+
+static void *turns_elsewhere(void *arg)
+{
+    stay_on(*(int *)arg, 1);
+    pthread_barrier_wait(&both);
+    loop(TURNS);
+    return NULL;
+}
+
+static void together(void)
+{
+    pthread_t t[2];
+    int which[] = {0, 1};
+
+    pthread_barrier_init(&both, NULL, 2);
+    for (int i = 0; i < 2; i++)
+        pthread_create(&t[i], NULL, turns_elsewhere, &which[i]);
+    for (int i = 0; i < 2; i++)
+        pthread_join(t[i], NULL);
+    pthread_barrier_destroy(&both);
+}
+
+/* What one counts is not what its neighbour executes. */
+static void two_cpus(void)
+{
+    static const char *const names[] = {"instructions:u"};
+    struct pmu_count out[1];
+
+    if (ncpus < 2) {
+        printf("ok %d - threads on two CPUs at once # SKIP this machine has one\n", ++number);
+        return;
+    }
+    if (count(names, 1, together, out))
+        near("loops of two threads at once, added up", (double)out[0].value,
+             2.0 * TURNS * PER_TURN);
+    pid_t neighbour = fork();
+    if (neighbour == 0) {
+        stay_on(1, 1);
+        for (;;)
+            loop(TURNS);
+    }
+    usleep(10000); /* until it is there; were it not, the count would be right all the more */
+    if (count(names, 1, once, out))
+        near("a loop beside a busy process", (double)out[0].value, TURNS * PER_TURN);
+    if (neighbour > 0) {
+        kill(neighbour, SIGKILL);
+        waitpid(neighbour, NULL, 0);
+    }
+}
+
 int main(void)
 {
     printf("TAP version 13\n");
+    find_cpus();
+    stay_on(0, 1);
     one_event();
     inherited();
     split();
     grouped();
     multiplexed();
+    two_cpus();
     printf("1..%d\n", number);
     return failed ? 1 : 0;
 }
