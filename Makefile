@@ -162,7 +162,6 @@ compare: $(THREADLAB) $(B)/can-report ## Did a change cost speed? BASE=rev|binar
 	exit $$status
 
 lab: $(THREADLAB) $(B)/can-report ## Exact counts from an emulated arm64 machine: LAB_ARGS='--lab-topology 2x2x2,numa=2 ...'
-	@scripts/deps --check lab || { echo 'lab: `make deps-lab` installs it' >&2; exit 2; }
 	@mkdir -p results; $(THREADLAB) run --lab $(LAB_ARGS) || exit; \
 	echo "The report: $$('$(PYTHON)' scripts/report "$$($(NEWEST))")"
 
