@@ -165,7 +165,7 @@ lab: $(THREADLAB) $(B)/can-report ## Exact counts from an emulated arm64 machine
 	@mkdir -p results; $(THREADLAB) run --lab $(LAB_ARGS) || exit; \
 	echo "The report: $$('$(PYTHON)' scripts/report "$$($(NEWEST))")"
 
-lab-smoke: ## The lab at work: counters, some checks, counts of two boots
+lab-smoke: ## The lab at work: counters, checks, placements, torture, counts of two boots
 	@scripts/lab smoke
 
 check: $(THREADLAB) ## Which promises are kept, against what is expected: CHECK_ARGS='--impl green mutex.*'

@@ -168,8 +168,11 @@ int check_plan_make(const struct request *request, const struct place_topology *
         snprintf(error, size, "check: --place once: all checks have the same place");
         return EINVAL;
     }
-    e = place_resolve(topology, request->places.n ? request->places.items[0] : "compact",
-                      allowed < CHECK_PUS ? allowed : CHECK_PUS, &plan->place);
+    int want = allowed < CHECK_PUS ? allowed : CHECK_PUS;
+    do /* as many as there are siblings, or neighbours in a cache */
+        e = place_resolve(topology, request->places.n ? request->places.items[0] : "compact", want,
+                          &plan->place);
+    while (e == ENOTSUP && --want > 0);
     if (e) {
         snprintf(error, size, "%s", plan->place.reason);
         return EINVAL;

@@ -21,12 +21,12 @@ four, and one alone by some tenths of a per cent, for what the kernel does on th
 are right with one CPU; with more, `lab truth` says of each whether it was.
 """
 
-import os
 import pathlib
 import re
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 
 from lab_packages import Missing
@@ -115,7 +115,7 @@ class Machine:
         timer = threading.Timer(deadline, stop)
         timer.start()
         # It has a session of its own, so that a key's signal is ours alone to pass on.
-        before = signal.signal(signal.SIGTERM, lambda *_: os._exit(stopped(process)))
+        before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(stopped(process)))
         try:
             for line in process.stdout:
                 console(line.decode(errors="replace").rstrip("\r\n"))

@@ -16,7 +16,10 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 import lab_counts  # noqa: E402
 import lab_image  # noqa: E402
+import lab_jobs  # noqa: E402
 import lab_machine  # noqa: E402
+import lab_places  # noqa: E402
+import lab_trials  # noqa: E402
 import report_emulated  # noqa: E402
 import threadlab_records  # noqa: E402
 
@@ -213,3 +216,108 @@ def test_compare_hands_over_to_the_lab(tmp_path, script):
                           env={"PATH": str(tmp_path)})
     assert done.returncode == 2 and done.stderr.count("\n") == 1
     assert done.stderr.startswith("lab: qemu-system-aarch64 is not installed")
+
+
+# ---- several commands, placements, a machine that hangs ------------------------------------------
+
+def test_answers_of_several_commands():
+    jobs = lab_jobs.Jobs({"one": ("check", ["a b"]), "two": ("list", [])})
+    assert jobs.program == "/bin/sh" and "'a b'" in jobs.words[1]
+    text = subprocess.run(["sh", *jobs.words], capture_output=True, text=True, check=True).stdout
+    found = lab_jobs.Jobs.answers(text)
+    assert [found[name][0] for name in ("one", "two")] == [127, 127]
+    assert "/lab/a" in found["one"][1]
+    # The machine was ended in the middle of the second.
+    assert lab_jobs.Jobs.answers(text[:text.rindex("#### end")])["two"][0] is None
+
+
+BOX = lab_machine.Topology("2x2x2,numa=2")
+
+
+@pytest.mark.parametrize(("policy", "right", "wrong"), [
+    ("same-pu", [3], [0, 1]), ("smt", [2, 3], [1, 2]), ("cross-l3", [0, 2], [0, 4]),
+    ("cross-numa", [0, 4, 1, 5], [0, 4, 5, 1]), ("cross-package", [3, 4], [0, 2]),
+    ("compact", [0, 1, 2, 3], [0, 1, 2, 4]), ("spread", [0, 4, 2, 6], [0, 2, 4, 5]),
+    ("spread", [0, 4], [0, 2]), ("compact", [0, 1], [0, 8]),
+])
+def test_what_a_placement_must_be(policy, right, wrong):
+    assert lab_places.possible(BOX, policy)
+    assert not lab_places.wrong(BOX, policy, right)
+    assert lab_places.wrong(BOX, policy, wrong)
+
+
+def test_what_no_placement_can_be():
+    one, eight = lab_machine.Topology("1"), lab_machine.Topology("8")
+    assert {p for p in lab_places.POLICIES if lab_places.possible(one, p)} == {
+        "same-pu", "compact", "spread"}
+    assert {p for p in lab_places.POLICIES if lab_places.possible(eight, p)} == {
+        "same-pu", "cross-l3", "compact", "spread"}
+
+
+@pytest.mark.parametrize(("policy", "text", "ok"), [
+    ("smt", "# place smt: PUs 0,1\nok 1 - nptl affinity.honoured\n", True),
+    ("smt", "# place smt: PUs 0,1\nnot ok 1 - nptl affinity.honoured\n", False),
+    ("smt", "# place smt: PUs 0,1\nok 1 - nptl affinity.honoured # SKIP why\n", False),
+    ("smt", "# place smt: PUs 0,2\nok 1 - nptl affinity.honoured\n", False),
+    ("same-pu", "# place same-pu: PUs 0\nok 1 - nptl affinity.honoured # SKIP why\n", True),
+    ("smt", "threadlab: smt: no core has two PUs here\n", False),
+    ("shared-l3", "threadlab: shared-l3: no L3 cache is reported here\n", True),
+    ("shared-l3", "# place shared-l3: PUs 0,2\nok 1 - nptl affinity.honoured\n", False),
+    ("smt", "", False),
+])
+def test_verdict_of_a_place(policy, text, ok):
+    assert lab_places.verdict(BOX, policy, text, ["nptl"])[0] is ok
+
+
+def torture_text(seed=None):
+    failed = f"not ok 1 - clone torture.random\n  ---\n  seed: {seed}\n  ---\n" if seed else ""
+    return f"1..1\n# seed 7\n{failed}# 16 programs, seeds 7 to 22\n"
+
+
+@pytest.mark.parametrize(("sound", "race", "again", "right"), [
+    (0, (1, torture_text(9)), (1, torture_text(9)), True),
+    (0, (1, torture_text(9)), (1, torture_text(10)), False),  # it did not repeat
+    (0, (0, torture_text()), (0, torture_text()), False),  # never lost
+    (1, (1, torture_text(9)), (1, torture_text(9)), False),  # a sound one failed
+    (0, (None, ""), (None, ""), False),  # the machine ended
+])
+def test_torture_repeats(sound, race, again, right, capsys):
+    boots = iter([{"sound": (sound, torture_text()), "race": race}, {"race": again}])
+    assert lab_trials.torture(lambda *_, **__: next(boots), seeds=[3]) is right
+    assert "lab seed 3" in capsys.readouterr().out
+
+
+@pytest.fixture
+def hanging(tmp_path, monkeypatch):
+    """A QEMU that says one line and hangs."""
+    qemu = tmp_path / "bin/qemu-system-aarch64"
+    qemu.parent.mkdir()
+    qemu.write_text('#!/bin/sh\nif [ "$1" = -version ]; then echo version 1; exit; fi\n'
+                    'echo hello; exec sleep 100\n')
+    qemu.chmod(0o755)
+    monkeypatch.setenv("PATH", str(qemu.parent), prepend=":")
+    return tmp_path
+
+
+def test_a_hung_machine_ends_at_the_deadline(hanging):
+    said = []
+    with pytest.raises(TimeoutError):
+        lab_machine.Machine("k", BOX).boot(hanging / "i", hanging, 1, said.append)
+    assert said == ["hello"]
+
+
+def test_a_hung_machine_is_one_line_and_status_2(hanging):
+    kernel = hanging / "lab/kernel/boot/vmlinuz-1"
+    kernel.parent.mkdir(parents=True)
+    kernel.touch()
+    (hanging / "lab/sysroot").mkdir()
+    code = ("import sys, importlib.machinery, importlib.util as u; sys.argv = ['lab', 'list', "
+            "'--lab-driver', '/bin/true', '--lab-deadline', '1']; "
+            f"sys.path.insert(0, {str(ROOT / 'scripts')!r}); "
+            f"loader = importlib.machinery.SourceFileLoader('lab', {str(ROOT / 'scripts/lab')!r}); "
+            "lab = u.module_from_spec(u.spec_from_loader('lab', loader)); loader.exec_module(lab); "
+            "lab.pack = lambda *_: b''; sys.exit(lab.main())")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
+                          check=False, env={**os.environ, "THREADLAB_LAB": str(hanging / "lab")})
+    assert done.returncode == 2 and done.stderr.splitlines()[-1].startswith(
+        "lab: the machine was ended after 1 s"), done.stderr
