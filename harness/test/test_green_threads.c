@@ -121,6 +121,25 @@ static void *uses_it_all(void *arg)
     return (void *)(intptr_t)!low[0];
 }
 
+static void *frame_address(void *arg)
+{
+    (void)arg;
+    return __builtin_frame_address(0);
+}
+
+/* Whatever the size of the default guard is. */
+static void *recycled_case(void *arg)
+{
+    struct tl_thread t;
+    void *one, *other;
+
+    (void)arg;
+    CHECK(!impl->create(&t, NULL, frame_address, NULL) && !impl->join(t, &one));
+    CHECK(!impl->create(&t, NULL, frame_address, NULL) && !impl->join(t, &other));
+    /* but for the colour */
+    return labs((intptr_t)one - (intptr_t)other) < 4096 ? NULL : (void *)1;
+}
+
 static void *sizes_case(void *arg)
 {
     struct tl_attr attr = TL_ATTR_INIT;
@@ -309,13 +328,20 @@ static void test_overflow(void **state)
     assert_int_equal(in_child(overflow_case, NULL, 0), 0);
 }
 
+static void test_recycled(void **state)
+{
+    (void)state;
+    impl = find("green");
+    assert_int_equal(in_child(recycled_case, NULL, 0), 0);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_identity), cmocka_unit_test(test_joins_first),
         cmocka_unit_test(test_sizes),    cmocka_unit_test(test_detached),
         cmocka_unit_test(test_parked),   cmocka_unit_test(test_limit),
-        cmocka_unit_test(test_overflow),
+        cmocka_unit_test(test_overflow), cmocka_unit_test(test_recycled),
     };
 
     return RUN(tests);

@@ -60,7 +60,7 @@ static void pools_boot(void)
             struct stack_pool *pool = &lib.pools[guarded][i];
             size_t size = ((size_t)1 << (USER_SIZE_MIN_LOG2 + i)) + lib.handler_room;
 
-            pool->guard = guarded ? lib.page : 0;
+            pool->guard = guarded ? stack_guard_default(lib.page) : 0;
             pool->batch = USER_BATCH_BYTES / size < 1 ? 1
                           : USER_BATCH_BYTES / size < USER_STACK_BATCH
                               ? (unsigned)(USER_BATCH_BYTES / size)
@@ -133,7 +133,7 @@ static int pool_for(const struct tl_attr *attr, struct stack_pool **pool, size_t
         return ENOMEM;
     *pool = &lib.pools[*guard != 0][log2 - USER_SIZE_MIN_LOG2];
     *usable = (*pool)->usable;
-    if (!lib.recycle || *guard > lib.page)
+    if (!lib.recycle || *guard > (*pool)->guard)
         *pool = NULL;
     return 0;
 }

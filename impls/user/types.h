@@ -223,7 +223,7 @@ struct run_queue {
     struct queue levels[USER_PRIORITIES];
 };
 
-/* The sizes are powers of two from 2 KiB to 64 GiB, with and without a guard of one page. */
+/* The sizes are powers of two from 2 KiB to 64 GiB, with and without the default guard. */
 #define USER_SIZE_MIN_LOG2 11
 #define USER_SIZE_MAX_LOG2 36
 #define USER_SIZES (USER_SIZE_MAX_LOG2 - USER_SIZE_MIN_LOG2 + 1)
