@@ -94,6 +94,8 @@ static __attribute__((noinline)) void pinned_push(struct uthread *t, bool front)
         place_attend(home, false);
     } else if (sleeper) {
         lwp_claim_sleeper(sleeper);
+    } else {
+        notify_slot(); /* likewise: who serves it gets to it soon, or the lookout sees (rescue) */
     }
 }
 
@@ -340,10 +342,9 @@ static __attribute__((noinline)) struct uthread *steal(struct lwp *thief, bool l
     return t;
 }
 
-/* Of all LWPs: what any of them could run. Slots are left to those who run; all_slots: they are
- * not.
- */
-static bool work_for_any(bool all_slots)
+/* Of all LWPs: what any of them could run. Slots, and threads with a place, are left to those who
+ * run and serve them; all: they are not. */
+static bool work_for_any(bool all)
 {
     unsigned n = USER_LOAD(lib.lwps_used);
 
@@ -353,7 +354,8 @@ static bool work_for_any(bool all_slots)
         struct lwp *other = USER_LOAD_ACQUIRE(lib.lwp[i]);
 
         if (other && (deque_any(&other->deque) || USER_LOAD(other->fifo.head) ||
-                      ((all_slots || USER_LOAD(other->outside)) && USER_LOAD(other->slot))))
+                      ((all || USER_LOAD(other->outside)) && USER_LOAD(other->slot)) ||
+                      (all && USER_LOAD(other->pinned.head))))
             return true;
     }
     return false;
