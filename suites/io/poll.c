@@ -101,6 +101,9 @@ static void while_polled(short in, short again, void (*happen)(void), short righ
             ctx->impl->yield();
     happen();
     tl_finish(ctx, t);
+    /* Entry after entry is looked at: what happens in between is seen by the later one only. */
+    if (answer == 1 && right && right_again && !three[0].revents && three[2].revents == right_again)
+        TL_CALL(ctx, io_poll(ctx, three, 3, -1, &answer));
     TL_EXPECT(ctx, answer == !!right + !!right_again, "poll answered %d", answer);
     TL_EXPECT(ctx, three[0].revents == right && three[2].revents == right_again,
               "events %x and %x, not %x and %x", (unsigned)three[0].revents,
