@@ -53,9 +53,22 @@ static void *crowd_entry(void *arg)
     return NULL;
 }
 
+static inline bool crowd_start(struct tl_ctx *ctx, unsigned i, struct tl_thread *t, bool bound)
+{
+    struct tl_attr attr = TL_ATTR_INIT;
+    void *arg = (void *)(uintptr_t)i;
+
+    if (!bound)
+        return tl_start(ctx, i, t, crowd_entry, arg);
+    attr.bound = true;
+    attr.slot = (int)(i % ctx->nslots);
+    return TL_CALL(ctx, ctx->impl->create(t, &attr, crowd_entry, arg));
+}
+
 /* Runs body(0) to body(n - 1) in n threads, all of which are there before the first one goes on.
- * Once at a time. */
-static inline void crowd_run(struct tl_ctx *ctx, unsigned n, void (*body)(unsigned i))
+ * Once at a time. bound: to kernel threads of their own. */
+static inline void crowd_run_as(struct tl_ctx *ctx, unsigned n, void (*body)(unsigned i),
+                                bool bound)
 {
     struct tl_thread t[CROWD_MAX];
     unsigned made = 0;
@@ -68,10 +81,15 @@ static inline void crowd_run(struct tl_ctx *ctx, unsigned n, void (*body)(unsign
     atomic_store(&crowd.leaving, false);
     for (size_t i = 0; i < sizeof(crowd.meeting) / sizeof(crowd.meeting[0]); i++)
         atomic_store(&crowd.meeting[i], 0);
-    while (made < n && tl_start(ctx, made, &t[made], crowd_entry, (void *)(uintptr_t)made))
+    while (made < n && crowd_start(ctx, made, &t[made], bound))
         made++;
     while (made)
         tl_finish(ctx, t[--made]);
+}
+
+static inline void crowd_run(struct tl_ctx *ctx, unsigned n, void (*body)(unsigned i))
+{
+    crowd_run_as(ctx, n, body, false);
 }
 
 #endif

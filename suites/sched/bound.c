@@ -37,11 +37,8 @@ static void stay(unsigned i)
 static enum tl_status run_bound(struct tl_ctx *c)
 {
     ctx = c;
-    if (tl_trait(c, TL_PARALLEL) && !tl_trait(c, TL_ONE_TO_ONE))
-        return tl_unsupported(c, "a thread runs on whichever kernel thread is free; it cannot be "
-                                 "asked to be bound to one");
-    crowd_run(c, THREADS, stay);
-    for (unsigned i = 0; i < THREADS && tl_trait(c, TL_ONE_TO_ONE); i++)
+    crowd_run_as(c, THREADS, stay, tl_trait(c, TL_PARALLEL) && !tl_trait(c, TL_ONE_TO_ONE));
+    for (unsigned i = 0; i < THREADS && tl_trait(c, TL_PARALLEL); i++)
         for (unsigned j = 0; j < i; j++)
             TL_EXPECT(c, atomic_load(&tid_of[i]) != atomic_load(&tid_of[j]),
                       "threads %u and %u run on one kernel thread", i, j);
@@ -52,10 +49,13 @@ static const struct tl_check bound = {
     .abi = TL_ABI,
     .name = "bound.same-kernel-thread",
     .group = "Scheduling",
-    .promise = "a thread stays on its kernel thread, which in a 1:1 implementation is its own",
+    .promise =
+        "a thread stays on its kernel thread, which in a 1:1 implementation is its own; so does, "
+        "in an M:N one, a thread that is bound",
     .source = "POSIX.1-2017 XSH pthread_attr_setscope (PTHREAD_SCOPE_SYSTEM); Powell et al. 1991, "
               "\"SunOS Multi-thread Architecture\" (bound threads)",
-    .method = "four threads take 100 turns and ask gettid(2) before and after each",
+    .method = "four threads, which in an M:N implementation are created with attr.bound, take 100 "
+              "turns and ask gettid(2) before and after each",
     .meaning = "a thread that moves while it yields is seen; moves while it is blocked elsewhere "
                "are not asked. With one kernel thread for all it cannot move",
     .flags = TL_CHECK_CONCURRENT,
@@ -223,6 +223,31 @@ static const struct tl_mutant moves = {
     .apply = apply_mover,
 };
 TL_MUTANT_OF(moves);
+
+static int create_unbound(struct tl_thread *t, const struct tl_attr *attr, void *(*entry)(void *),
+                          void *arg)
+{
+    struct tl_attr unbound = attr ? *attr : (struct tl_attr)TL_ATTR_INIT;
+
+    unbound.bound = false;
+    return sound.create(t, &unbound, entry, arg);
+}
+
+static void apply_unbound(struct tl_impl *impl)
+{
+    sound = *impl;
+    impl->create = create_unbound;
+}
+
+static const struct tl_mutant ignores_bound = {
+    .abi = TL_ABI,
+    .name = "create-ignores-bound",
+    .fault = "a thread that is to be bound shares the kernel threads of the others",
+    .kills = "bound.same-kernel-thread",
+    .of = "hybrid",
+    .apply = apply_unbound,
+};
+TL_MUTANT_OF(ignores_bound);
 
 static int create_anywhere(struct tl_thread *t, const struct tl_attr *attr, void *(*entry)(void *),
                            void *arg)
