@@ -103,6 +103,8 @@ static enum tl_status run_read(struct tl_ctx *c)
     struct timeval patience;
 
     ctx = c;
+    if (!tl_trait(c, TL_BLOCKS_ALONE) && !(c->impl->io && c->impl->io->read))
+        return tl_refused(c, "io.read");
     patience = (struct timeval){(time_t)(patience_ns() / 1000000000u),
                                 (suseconds_t)(patience_ns() % 1000000000u / 1000)};
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) ||
@@ -121,11 +123,11 @@ static const struct tl_check block_read = {
     .promise = "a thread that is blocked in read stops nobody else",
     .source = "POSIX.1-2017 XBD 3.404 (Thread), XSH 2.9.1; Anderson et al. 1992, \"Scheduler "
               "Activations\", section 2.2 (what user-level threads on one kernel thread lose)",
-    .method = "one thread reads from an empty socket; another sees it there, takes ten turns, and "
+    .method = "one thread reads from an empty socket, by the implementation's own call where it "
+              "has one; another sees it there, takes ten turns, and "
               "only then writes what the first one waits for",
     .meaning = "if the read stops the process or its run queue, the write never comes, and the "
                "socket's own limit ends the read; a slow system call other than read is not asked",
-    .traits = TL_BLOCKS_ALONE,
     .flags = TL_CHECK_CONCURRENT,
     .run = run_read,
 };
