@@ -56,7 +56,8 @@ static void expect(const struct tl_ctx *ctx, struct tl_expect *expect)
 }
 
 static const struct tl_axis axes[] = {
-    {"kind", "block,spin,adaptive", NULL, NULL, "how it waits"},
+    {"kind", "block,spin,adaptive,pi", NULL, NULL,
+     "how it waits; pi: and the holder inherits the priority of who waits"},
     {"cs_ns", "20000", NULL, "2000,20000", "work while holding, ns"},
     {"think_ns", "20000", NULL, "0,20000", "work between two acquisitions, ns"},
     {"threads", "4", "8", "4,8,16", "contenders"},

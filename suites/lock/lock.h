@@ -38,6 +38,7 @@ static inline enum tl_status lock_init(struct tl_ctx *ctx, struct tl_mutex *m)
     const char *word = tl_axis(ctx, "kind");
     enum tl_mutex_kind kind = strcmp(word, "spin") == 0       ? TL_MUTEX_SPIN
                               : strcmp(word, "adaptive") == 0 ? TL_MUTEX_ADAPTIVE
+                              : strcmp(word, "pi") == 0       ? TL_MUTEX_PI
                                                               : TL_MUTEX_BLOCK;
     int error = ctx->impl->mutex->init(m, kind);
 

@@ -180,7 +180,18 @@ static const struct tl_mutant mutex_adaptive_spins = {
     .name = "mutex-adaptive-spins",
     .fault = "an adaptive mutex spins for as long as it is held",
     .kills = "mutex.adaptive-sleeps",
-    .of = "nptl clone green",
+    .of = "nptl clone green hybrid",
     .apply = apply_spinning,
 };
 TL_MUTANT_OF(mutex_adaptive_spins);
+
+#ifdef TL_INJECT
+static const struct tl_mutant adaptive_blind = {
+    .abi = TL_ABI,
+    .name = "user-adaptive-blind",
+    .fault = "who waits for an adaptive mutex spins on whether its owner runs or not",
+    .kills = "mutex.adaptive-sleeps",
+    .of = "hybrid",
+};
+TL_MUTANT_OF(adaptive_blind);
+#endif
