@@ -1,5 +1,6 @@
 /*
- * random.c - torture.random: a random program of threads does what it says, whatever the order.
+ * random.c - torture.random, torture.preempted: a random program of threads does what it says,
+ * whatever the order and whoever is interrupted.
  */
 #include "program.h"
 
@@ -428,6 +429,28 @@ static const struct tl_check torture_random = {
 };
 TL_CHECK(torture_random);
 
+static const struct tl_check torture_preempted = {
+    .abi = TL_ABI,
+    .name = "torture.preempted",
+    .group = "Torture",
+    .promise =
+        "a random program of threads does what it says, wherever its threads are interrupted",
+    .source = "all clauses that the other properties cite, together; Shiina, Iwasaki, Taura, "
+              "Balaji 2021, \"Lightweight Preemptive User-Level Threads\"",
+    .method = "as torture.random, with a tick every 100 us that takes the PU away where the "
+              "implementation has such a mode",
+    .meaning = "a library that is interrupted with its data half changed loses what torture.random "
+               "counts, or crashes. Where there is no such mode, it is torture.random",
+    .needs = "mutex",
+    .params = "preempt=timer,quantum=100",
+    .flags = TL_CHECK_CONCURRENT,
+    .run = run,
+    .after = after,
+    .parts = parts,
+    .print = print,
+};
+TL_CHECK(torture_preempted);
+
 /* ---- mutant ---------------------------------------------------------------------------------- */
 
 static const struct tl_sem_ops *sound;
@@ -449,7 +472,7 @@ static const struct tl_mutant sem_loses_posts = {
     .abi = TL_ABI,
     .name = "sem-loses-posts",
     .fault = "every other post is lost",
-    .kills = "torture.random",
+    .kills = "torture.random torture.preempted",
     .of = "nptl clone green",
     .apply = apply,
 };
