@@ -70,7 +70,7 @@ _threadlab()
                     --counts --seed --out --resume --plugin --topology --no-checks --dry-run --json'
                 ;;
             check)
-                word='--impl --set --seed --out --expect --junit --jobs --deadline --torture
+                word='--impl --place --set --seed --out --expect --junit --jobs --deadline --torture
                     --program --programs --mutant --plugin --json'
                 ;;
             mutants) word='--seed --jobs --plugin' ;;
