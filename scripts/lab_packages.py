@@ -4,6 +4,7 @@ with a state of its own below build/lab/, and what it fetches is unpacked, not i
 import pathlib
 import shutil
 import subprocess
+import sys
 
 # For arm64: what the driver is linked against, and what its checks find on any machine: the
 # unwinder that backtrace(3) loads, and a shell to execute. The C library's headers come with the
@@ -51,6 +52,7 @@ class Packages:
         """Downloads and unpacks into a fresh folder, which becomes `target` at the end."""
         if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
             raise Missing("no apt-get and dpkg-deb here: kernel and libraries are Debian packages")
+        print(f"lab: fetching {', '.join(names)} for arm64", file=sys.stderr, flush=True)
         new = target.with_name(target.name + ".new")
         shutil.rmtree(new, ignore_errors=True)
         archives = self.folder / "apt" / "debs"
