@@ -26,6 +26,11 @@
 #else
 #define SANITIZED 0
 #endif
+#ifdef __SANITIZE_THREAD__
+#define TSAN 1
+#else
+#define TSAN 0
+#endif
 
 #define CASE_FAILED 3
 

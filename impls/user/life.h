@@ -213,7 +213,7 @@ static inline __attribute__((always_inline, noreturn)) void leave(struct lwp *lw
 {
     struct uthread *next;
 
-    self->rest->mask = ~UINT64_C(0); /* no signal is for it any more */
+    USER_STORE(self->rest->mask, ~UINT64_C(0)); /* no signal is for it any more */
     live_less(lwp);
     next = next_after(lwp, self);
     self->value = value; /* in the place of the context, which is needed no more */
@@ -402,7 +402,7 @@ static int user_create(struct tl_thread *id, const struct tl_attr *attr, void *(
     personal_start_here(&rest->personal, &self->rest->personal);
     rest->held = NULL;
     rest->signals = NULL;
-    rest->mask = self->rest->mask;
+    USER_STORE(rest->mask, self->rest->mask);
     rest->pending = rest->sigwait = 0;
     rest->handled = rest->in_handler = 0;
     rest->critical = 0;

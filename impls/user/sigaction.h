@@ -34,7 +34,7 @@ static void signal_later(struct lwp *lwp, const siginfo_t *info)
             poller_kick();
         return;
     }
-    if (lwp->outside)
+    if (USER_LOAD(lwp->outside))
         wake_one();
 #else
     if (atomic_load(&lwp->polls))
@@ -261,7 +261,7 @@ static void signals_boot(struct lwp *lwp, struct uthread *self)
     SYS_CALL(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &mask, sizeof(mask), 0, 0);
     signals.mask_at_boot = mask;
     lwp->signals.kernel = mask & SIGNALS_OURS;
-    self->rest->mask = mask;
+    USER_STORE(self->rest->mask, mask);
     if (mask & SIGNALS_OURS) {
         signals_adopt(mask);
         kernel_sync(lwp);

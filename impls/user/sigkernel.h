@@ -92,20 +92,22 @@ static void kernel_sync(struct lwp *lwp)
 
 /* ---- the ring -------------------------------------------------------------------------------- */
 
+/* The release of `in` makes the place before it whole for who takes it, on another LWP perhaps; the
+ * release of `out` says that the place may be written again. */
 static inline bool ring_empty(const struct lwp *lwp)
 {
-    return lwp->signals.in == lwp->signals.out;
+    return USER_LOAD_ACQUIRE(lwp->signals.in) == USER_LOAD(lwp->signals.out);
 }
 
 /* In the handler, which nothing interrupts. The kernel keeps what comes after the last place. */
 static void ring_put(struct lwp *lwp, const siginfo_t *info)
 {
     struct lwp_signals *s = &lwp->signals;
+    unsigned in = USER_LOAD(s->in);
 
-    s->ring[s->in % USER_RING] = *info;
-    atomic_signal_fence(memory_order_seq_cst);
-    s->in++;
-    if (s->in - s->out == USER_RING)
+    s->ring[in % USER_RING] = *info;
+    USER_STORE_RELEASE(s->in, in + 1);
+    if (in + 1 - USER_LOAD_ACQUIRE(s->out) == USER_RING)
         s->full = true;
     USER_STORE(lib.slow.signals, 1);
 }
@@ -115,13 +117,12 @@ static const siginfo_t *ring_first(struct lwp *lwp)
 {
     struct lwp_signals *s = &lwp->signals;
 
-    return ring_empty(lwp) ? NULL : &s->ring[s->out % USER_RING];
+    return ring_empty(lwp) ? NULL : &s->ring[USER_LOAD(s->out) % USER_RING];
 }
 
 static void ring_drop(struct lwp *lwp)
 {
-    atomic_signal_fence(memory_order_seq_cst);
-    lwp->signals.out++;
+    USER_STORE_RELEASE(lwp->signals.out, USER_LOAD(lwp->signals.out) + 1);
 }
 
 /* ---- inside the library ---------------------------------------------------------------------- */
@@ -162,7 +163,7 @@ static inline bool is_inside(const struct lwp *lwp, const ucontext_t *uc)
     if (TL_MUTANT("user-handlers-anywhere"))
         return false;
 #if USER_MN
-    if (lwp->current == lwp->idle || lwp->outside)
+    if (lwp->current == lwp->idle || USER_LOAD(lwp->outside))
         return true;
 #endif
     return lwp->hold || state_of(lwp->current) != USER_ACTIVE || is_library_code(pc_of(uc));

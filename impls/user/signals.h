@@ -55,12 +55,13 @@ static struct user_signal **signal_place(struct user_signal **at, int sig)
     return at;
 }
 
-/* signal_lock is held, here and in signal_add, signal_take. */
+/* signal_lock is held, here and in signal_add, signal_take. What is stored atomically there (the
+ * sets, stocked) others look at without it. */
 static void signal_free(struct user_signal *s)
 {
     s->next = signals.free;
     signals.free = s;
-    signals.stocked++;
+    USER_STORE(signals.stocked, signals.stocked + 1);
 }
 
 /* Not in the handler. */
@@ -93,13 +94,13 @@ static int signal_add(struct user_signal **list, uint64_t *set, const siginfo_t 
     if (!s)
         return EAGAIN;
     signals.free = s->next;
-    signals.stocked--;
+    USER_STORE(signals.stocked, signals.stocked - 1);
     signals.queued++;
     s->info = *info;
     s->process = process;
     s->next = *place;
     *place = s;
-    *set |= bit;
+    USER_STORE(*set, *set | bit);
     return 0;
 }
 
@@ -115,7 +116,7 @@ static bool signal_take(struct user_signal **list, uint64_t *set, int sig, sigin
         return false;
     *list = s->next;
     if (!s->next || s->next->info.si_signo != sig)
-        *set &= ~signal_bit(sig);
+        USER_STORE(*set, *set & ~signal_bit(sig));
     if (info)
         *info = s->info;
     signal_free(s);

@@ -94,7 +94,8 @@ static void signal_handle(struct uthread *self, siginfo_t *info, ucontext_t *uc)
         signals.action[sig].sa_handler = SIG_DFL;
         signals.handlers &= ~bit;
     }
-    rest->mask |= (bits_of(&act.sa_mask) & ~SIGNALS_NEVER) | (act.sa_flags & SA_NODEFER ? 0 : bit);
+    USER_STORE(rest->mask, mask | (bits_of(&act.sa_mask) & ~SIGNALS_NEVER) |
+                               (act.sa_flags & SA_NODEFER ? 0 : bit));
     rest->in_handler++;
     kernel_sync(lwp_self());
     if (uc)
@@ -104,7 +105,7 @@ static void signal_handle(struct uthread *self, siginfo_t *info, ucontext_t *uc)
     rest->in_handler--;
     rest->handled++;
     rest->io_handled |= USER_HANDLED | (act.sa_flags & SA_RESTART ? 0 : USER_NO_RESTART);
-    rest->mask = mask;
+    USER_STORE(rest->mask, mask);
 }
 
 /* All that the calling thread has open and that is pending for it or for the process. */
