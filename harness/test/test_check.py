@@ -233,7 +233,7 @@ def test_every_check_has_a_mutant_and_every_number_rests_on_checks():
 
 def test_torture_makes_a_failure_small():
     result = threadlab("check", "--torture", "1s", "--seed", "1", "--impl", "green", "--mutant",
-                       "sem-loses-posts", timeout=300)
+                       "sem-loses-posts", "--deadline", "5s", timeout=300)
     assert result.returncode == 1
     program = [line for line in result.stdout.splitlines() if line.startswith("#     thread")]
     assert 2 <= len(program) <= 12, result.stdout

@@ -166,7 +166,7 @@ def test_check_alone(tmp_path, impl, defines, sets):
     (GREEN, ["-DPRIVATE"], ["tls=full"]),
     (HYBRID, [], ["tls=errno", "lwps=1"]),
     (HYBRID, ["-DPRIVATE"], ["tls=full", "lwps=2"]),
-    (HYBRID, ["-DPRIVATE"], ["tls=full", "lwps=3"]),
+    (HYBRID, ["-DPRIVATE"], ["tls=full", "lwps=4"]),
 ])
 def test_in_one_unit_with_the_library(tmp_path, library, defines, sets):
     plugin = build(tmp_path, *defines, library=library)

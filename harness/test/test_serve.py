@@ -9,7 +9,8 @@ import subprocess
 import pytest
 from driver import BINARY, EXAMPLE, one_clear_line, threadlab
 
-KEY = "switch.yield/green/same-pu/threads=2,recycle=stack,tls=errno,policy=fifo"
+KEY = ("switch.yield/green/same-pu/threads=2,recycle=stack,tls=errno,policy=fifo,preempt=off,"
+       "quantum=10000")
 SELECT = ("--impl", "green,nptl", "--bench", "switch.yield,lock.uncontended", "--preset", "quick",
           "--rounds", "20", "--seed", "5")
 

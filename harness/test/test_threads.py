@@ -35,7 +35,7 @@ def cell_of(process):
 
 
 @pytest.mark.parametrize("impl,waits,function",
-                         [("green", ("mutex", "sem"), "mutex_wait"),
+                         [("green", ("mutex", "sem"), ("mutex_wait", "park")),
                           ("ucontext", ("mutex", "sem"), ""),
                           ("clone", ("sleeping", "sleeping"), "")])
 def test_asked_while_it_runs(impl, waits, function):
