@@ -1,6 +1,7 @@
 /*
  * verb_torture.c - `threadlab check --torture TIME --seed N`: random programs of threads, one seed
- * after the other, each in a process of its own; one that fails is made small and printed.
+ * after the other, each in a process of its own; one that fails is made small and printed. Where
+ * --set gives several values, the seed chooses, too.
  *
  * Making small is delta debugging (Zeller and Hildebrandt 2002, "Simplifying and Isolating
  * Failure-Inducing Input", section 3): leave out half of the parts, then quarters ... as long as
@@ -11,6 +12,7 @@
 #include "check_plan.h"
 #include "check_print.h"
 #include "check_run.h"
+#include "names.h"
 #include "place.h"
 #include "record.h"
 #include "registry.h"
@@ -30,10 +32,11 @@
 
 struct torture {
     struct request *request;
-    struct check_plan plan; /* one case for each implementation and program check */
+    struct cli_set lists[CLI_LIST]; /* --set, with all values */
+    struct check_plan plan;         /* one case for each implementation and program check */
     unsigned jobs;
     struct check_case *batch;
-    size_t played;
+    size_t played, refused; /* ended; of those: not in this build, or on this kernel */
 };
 
 static uint64_t now_ns(void)
@@ -146,6 +149,49 @@ static void report(struct torture *t, struct check_case *c, size_t number)
     fflush(stdout);
 }
 
+/* Sets those of the parameters that --set lists values of, out of what the implementation knows. */
+static void draw(const struct torture *t, struct check_case *c)
+{
+    for (size_t s = 0; s < t->request->nsets; s++)
+        for (int i = 0; i < c->nparams; i++) {
+            const struct tl_param *p = c->impl->params;
+            char known[32][sizeof c->params[i].value];
+            unsigned n = 0;
+            uint64_t random = c->seed * 31 + s;
+            if (strcmp(c->params[i].name, t->lists[s].name) != 0)
+                continue;
+            while (strcmp(p->name, t->lists[s].name) != 0)
+                p++;
+            for (const char *at = t->lists[s].values; *at && n < 32; at += *at == ',') {
+                size_t length = strcspn(at, ",");
+                snprintf(known[n], sizeof known[n], "%.*s", (int)length, at);
+                n += names_in_list(p->values, known[n]);
+                at += length;
+            }
+            if (n)
+                memcpy(c->params[i].value, known[tl_random(&random) % n], sizeof known[0]);
+        }
+}
+
+/* The plan of the first values; each has to be one that is known. */
+static void make_plan(struct torture *t, const struct place_topology *topology)
+{
+    struct cli_set *sets = t->request->sets;
+    char error[512] = "out of memory";
+    memcpy(t->lists, sets, sizeof t->lists);
+    for (size_t s = 0; s < t->request->nsets; s++) {
+        char *copy = strdup(t->lists[s].values), *rest = copy;
+        while (copy && (sets[s].values = strsep(&rest, ",")))
+            if (check_plan_make(t->request, topology, &t->plan, error, sizeof error))
+                cli_die("%s", error);
+            else
+                check_plan_free(&t->plan);
+        sets[s].values = copy; /* the first; lives as long as the request */
+    }
+    if (check_plan_make(t->request, topology, &t->plan, error, sizeof error))
+        cli_die("%s", error);
+}
+
 /* One batch of seeds on one implementation. Returns the failing case, or NULL. */
 static struct check_case *play(struct torture *t, const struct check_case *model, uint64_t seed,
                                size_t n)
@@ -153,11 +199,14 @@ static struct check_case *play(struct torture *t, const struct check_case *model
     for (size_t i = 0; i < n; i++) {
         t->batch[i] = *model;
         t->batch[i].seed = seed + i;
+        draw(t, &t->batch[i]);
         if (!t->request->deadline_ns)
             t->batch[i].deadline_ns = DEADLINE_NS;
     }
     execute(t, t->batch, n);
     t->played += n;
+    for (size_t i = 0; i < n; i++)
+        t->refused += t->batch[i].status == TL_UNSUPPORTED;
     for (size_t i = 0; i < n; i++)
         if (fails(&t->batch[i]))
             return &t->batch[i];
@@ -184,8 +233,9 @@ int verb_torture(struct request *request)
     if (!request->seed_given)
         request->seed = record_random_seed();
     struct place_topology *topology = place_open(NULL, error, sizeof error);
-    if (!topology || check_plan_make(request, topology, &t.plan, error, sizeof error))
+    if (!topology)
         cli_die("%s", error);
+    make_plan(&t, topology);
     const struct tl_mutant *mutant = request->mutant ? registry_mutant(request->mutant) : NULL;
     if (request->mutant && !mutant)
         cli_die("no mutant is called '%s' (see threadlab list mutants)", request->mutant);
@@ -216,8 +266,11 @@ int verb_torture(struct request *request)
         if (!down[i])
             printf("ok %zu - %s %s\n", i + 1, t.plan.cases[i].impl->name,
                    t.plan.cases[i].check->name);
-    printf("# %zu programs, seeds %llu to %llu\n", t.played, (unsigned long long)request->seed,
+    printf("# %zu programs, seeds %llu to %llu", t.played, (unsigned long long)request->seed,
            (unsigned long long)(seed - 1));
+    if (t.refused)
+        printf("; %zu not played: this build or kernel has not what --set chose", t.refused);
+    putchar('\n');
     free(down);
     free(t.batch);
     check_plan_free(&t.plan);
