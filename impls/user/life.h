@@ -36,7 +36,7 @@ static int64_t live_sum(void)
 {
     int64_t sum = 0;
 
-    for (unsigned i = 0; i < lib.lwps_used; i++)
+    for (unsigned i = 0; i < USER_LOAD_ACQUIRE(lib.lwps_used); i++)
         sum += USER_LOAD(lib.lwp[i]->live);
     return sum + USER_LOAD(lib.live_elsewhere);
 }
@@ -316,7 +316,7 @@ static int home_of(const struct tl_attr *attr, struct uthread *t)
         return 0;
     if (attr->slot < 0 || (unsigned)attr->slot >= lib.boot->nslots)
         return EINVAL;
-    if (lib.multi && (unsigned)attr->slot < lib.lwps_used) {
+    if (lib.multi && (unsigned)attr->slot < USER_LOAD_ACQUIRE(lib.lwps_used)) {
         t->home = lib.lwp[attr->slot];
         /* Where some have a place, the first one has its own, too (steal.h). */
         if (lwp_self()->current == lib.first && lwp_self() == lib.lwp[0])
@@ -341,7 +341,7 @@ static inline void begin(struct lwp *lwp, struct uthread *self, struct uthread *
             return;
         }
     }
-    t->context.pc = NULL;
+    USER_STORE(t->context.pc, NULL);
 #endif
     push_next(lwp, self);
     switch_start(lwp, self, t, thread_main);
@@ -429,7 +429,7 @@ static int user_create(struct tl_thread *id, const struct tl_attr *attr, void *(
     USER_STORE(t->level, rest->priority);
     t->waits_at = NULL;
     t->joiner = NULL;
-    t->context.pc = NULL; /* not to be gone on with before it has begun */
+    USER_STORE(t->context.pc, NULL); /* not to be gone on with before it has begun */
 #else
     rest->joiner = NULL;
 #endif

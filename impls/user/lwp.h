@@ -272,12 +272,13 @@ static int concurrency_apply(unsigned n)
         err = lwp_add_locked(NULL);
     USER_STORE(lib.slow.surplus, atomic_load(&lib.active) > (int)n);
     lock_release(&lib.lwp_lock);
-    for (unsigned i = 1; i < lib.lwps_used; i++) /* what they map at their start is there by then */
+    /* What they map at their start is there by then. */
+    for (unsigned i = 1; i < USER_LOAD_ACQUIRE(lib.lwps_used); i++)
         while (!atomic_load(&lib.lwp[i]->started) && phase_of(lib.lwp[i]) != LWP_GONE)
             futex_wait(&lib.lwp[i]->started, 0);
     release(lwp_self());
     if (USER_LOAD(lib.slow.surplus))
-        for (unsigned i = 1; i < lib.lwps_used; i++)
+        for (unsigned i = 1; i < USER_LOAD_ACQUIRE(lib.lwps_used); i++)
             lwp_claim(lib.lwp[i], LWP_SLEEPS);
     return err;
 }
