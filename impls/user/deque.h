@@ -164,6 +164,13 @@ static inline struct uthread *deque_steal(struct deque *d)
     return t;
 }
 
+/* Nobody steals: 0, it is empty. */
+static inline uintptr_t deque_size(const struct deque *d)
+{
+    return (uintptr_t)(atomic_load_explicit(&((struct deque *)d)->bottom, memory_order_relaxed) ^
+                       atomic_load_explicit(&((struct deque *)d)->top, memory_order_relaxed));
+}
+
 static inline bool deque_any(const struct deque *d)
 {
     return atomic_load_explicit(&((struct deque *)d)->bottom, memory_order_relaxed) >

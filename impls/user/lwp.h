@@ -182,6 +182,8 @@ static void become_multi(void)
         return;
     if (lib.full_tls)
         tls_multi_threaded();
+    if (lwp_self()->current)
+        lwp_self()->current->context.pc = NULL; /* it runs: see switch_at_once */
     lib.multi = true;
 }
 

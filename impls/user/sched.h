@@ -77,6 +77,15 @@ static struct uthread *level_pop(struct run_queue *q)
     return t;
 }
 
+/* What the thread after the next needs first: the line it waits on, and its successor. */
+static inline void prefetch_ahead(const struct uthread *t)
+{
+#if !USER_UCONTEXT
+    __builtin_prefetch(t->context.sp);
+#endif
+    __builtin_prefetch(t->next);
+}
+
 #if USER_MN
 #include "steal.h"
 #else
@@ -387,10 +396,13 @@ static inline struct uthread *pick_next(struct lwp *lwp)
 
 static void arrive_here(struct uthread *self); /* sigrun.h */
 
-/* The caller has put itself on a list; returns when somebody has made it ready. */
-static inline void park_trusting(struct uthread *self)
+#if USER_MN
+#define PARK_INLINE static __attribute__((noinline))
+#else
+#define PARK_INLINE static inline
+#endif
+PARK_INLINE void park_among_all(struct lwp *lwp, struct uthread *self)
 {
-    struct lwp *lwp = lwp_self();
     struct uthread *next = pick_next(lwp);
 
     if (USER_LIKELY(next != self)) { /* itself: it was made ready in the meantime */
@@ -399,6 +411,25 @@ static inline void park_trusting(struct uthread *self)
     }
     if (USER_UNLIKELY((uintptr_t)USER_LOAD(self->tp) & USER_TP_TAG) && tp_untag(self))
         arrive_here(self);
+}
+#undef PARK_INLINE
+
+/* The caller has put itself on a list; returns when somebody has made it ready. */
+static inline void park_trusting(struct uthread *self)
+{
+    struct lwp *lwp = lwp_self();
+#if USER_MN
+    struct uthread *next = lwp->slot;
+
+    /* The only LWP, and somebody has just been made ready: it is the next. */
+    if (USER_LIKELY(next && next != self && is_next(lwp))) {
+        lwp->picks++;
+        lwp->slot = NULL;
+        switch_at_once(lwp, self, next);
+        return;
+    }
+#endif
+    park_among_all(lwp, self);
 }
 
 /* True: it was interrupted, and is on that list no more. */
@@ -420,15 +451,6 @@ static inline bool park(struct uthread *self)
 }
 
 #if !USER_MN
-
-/* What the thread after the next needs first: the line it waits on, and its successor. */
-static inline void prefetch_ahead(const struct uthread *t)
-{
-#if !USER_UCONTEXT
-    __builtin_prefetch(t->context.sp);
-#endif
-    __builtin_prefetch(t->next);
-}
 
 static __attribute__((noinline)) void yield_by_policy(struct lwp *lwp, struct uthread *self)
 {
@@ -464,7 +486,7 @@ static __attribute__((noinline)) void yield_to_higher(struct lwp *lwp, struct ut
 static void user_yield(void)
 {
     struct lwp *lwp = lwp_self();
-    struct uthread *self = lwp->current, *next;
+    struct uthread *self = lwp->current, *next, *head;
 
     if (USER_UNLIKELY(USER_LOAD(lib.slow.any))) {
         if (USER_LOAD(lib.slow.signals))
@@ -484,8 +506,9 @@ static void user_yield(void)
     self->next = NULL;
     lwp->queue.ready.tail->next = self;
     lwp->queue.ready.tail = self;
-    lwp->queue.ready.head = next->next;
-    prefetch_ahead(lwp->queue.ready.head);
+    head = next->next;
+    USER_STORE(lwp->queue.ready.head, head); /* atomic: not in one vector with tail */
+    prefetch_ahead(head);
     switch_to(lwp, self, next);
 }
 

@@ -282,6 +282,13 @@ static inline struct uthread *pick_own(struct lwp *lwp)
     return t ? t : queue_pop(&lwp->preempt.here);
 }
 
+/* On the only LWP: whether it would take the thread in its slot. */
+static inline bool is_next(const struct lwp *lwp)
+{
+    return !(USER_LOAD(lib.slow.any) | (uintptr_t)lib.multi | (uintptr_t)lwp->preempt.here.head) &&
+           (lwp->picks + 1) % USER_FAIR_EVERY;
+}
+
 /* ---- stealing -------------------------------------------------------------------------------- */
 
 /* A slot is left to its LWP as long as that one gets to it: it is taken if it held the same thread
@@ -423,9 +430,18 @@ static __attribute__((noinline)) struct uthread *yield_alone(struct lwp *lwp)
     return lwp->picks % USER_FAIR_EVERY ? NULL : steal(lwp, true);
 }
 
-static void user_yield(void)
+/* On the only LWP, nobody is ready but those that yielded, and nothing else is to be done: as in
+ * M:1. Nobody has a home then, but for the first thread at its end, and nobody fills the inbox. By
+ * one branch: each of these alone would be a cheap one, but there are many. */
+static inline bool only_yielders(const struct lwp *lwp)
 {
-    struct lwp *lwp = lwp_self();
+    return lwp->fifo.head &&
+           !(USER_LOAD(lib.slow.any) | (uintptr_t)lib.multi | (uintptr_t)lwp->slot |
+             (uintptr_t)lwp->preempt.here.head | deque_size(&lwp->deque));
+}
+
+static __attribute__((noinline)) void yield_among_all(struct lwp *lwp)
+{
     struct uthread *self = lwp->current, *next;
 
     if (USER_UNLIKELY(USER_LOAD(lib.slow.any))) {
@@ -463,6 +479,27 @@ static void user_yield(void)
         next = lwp->idle;
     if (next != self)
         switch_to(lwp, self, next);
+}
+
+static void user_yield(void)
+{
+    struct lwp *lwp = lwp_self();
+    struct uthread *self, *next, *head;
+
+    if (USER_UNLIKELY(!only_yielders(lwp))) {
+        yield_among_all(lwp);
+        return;
+    }
+    /* Pushed before the other is popped, the queue is never empty: no branch for that. */
+    self = lwp->current;
+    next = lwp->fifo.head;
+    self->next = NULL;
+    lwp->fifo.tail->next = self;
+    lwp->fifo.tail = self;
+    head = next->next;
+    USER_STORE(lwp->fifo.head, head); /* atomic: not in one vector with tail */
+    prefetch_ahead(head);
+    switch_at_once(lwp, self, next);
 }
 
 /* Threads that are more urgent than the caller go first; it is the first among its equals, or the

@@ -169,15 +169,11 @@ static inline struct uthread *switch_next(struct lwp *lwp, struct uthread *from,
     return USER_LIKELY(USER_LOAD(to->context.pc) != NULL) ? to : switch_detour(lwp, from, to);
 }
 
-#define SWITCH_PLAIN context_switch_shared
-#define SWITCH_THEN context_switch_then_shared
 #define SWITCH_START context_start_shared
 #define SWITCH_LEAVE context_leave_then_shared
 #else
 #define switch_await(to) ((void)0)
 #define switch_next(lwp, from, to) (to)
-#define SWITCH_PLAIN context_switch
-#define SWITCH_THEN context_switch_then
 #define SWITCH_START context_start
 #define SWITCH_LEAVE context_leave_then
 #endif
@@ -186,34 +182,53 @@ static inline struct uthread *switch_next(struct lwp *lwp, struct uthread *from,
 static inline __attribute__((always_inline)) bool
 switch_private(struct lwp *lwp, struct uthread *from, struct uthread *to)
 {
+    void *tp = USER_LOAD(to->tp);
     bool other_tp;
 
     from->err = *lwp->err;
     *lwp->err = to->err;
     lwp->current = to;
-    other_tp = USER_LOAD(to->tp) != USER_LOAD(from->tp);
+#if USER_MN
+    /* Both may be tagged: others do that to a thread that runs, too. */
+    other_tp = ((uintptr_t)tp ^ (uintptr_t)USER_LOAD(from->tp)) | ((uintptr_t)tp & USER_TP_TAG);
+#else
+    other_tp = tp != USER_LOAD(from->tp);
+#endif
 #if USER_MN && defined(USER_TSAN)
     /* What the store of pc does, which it does not see. The last access to *from is above. */
     __tsan_release(&from->context);
 #endif
-#if USER_MN
-    /* Both may be tagged: others do that to a thread that runs, too. */
-    other_tp |= ((uintptr_t)USER_LOAD(to->tp) & USER_TP_TAG) != 0;
-#endif
     return USER_UNLIKELY(other_tp) && switch_tp(lwp, to);
+}
+
+/* While there is one LWP: every context but that of the caller is complete, and nobody asks whether
+ * it is. So pc is not taken from the one that runs, which become_multi makes up for. */
+static inline __attribute__((always_inline)) void
+switch_at_once(struct lwp *lwp, struct uthread *from, struct uthread *to)
+{
+    switch_announce(from, to, false);
+    if (USER_UNLIKELY(switch_private(lwp, from, to)))
+        context_switch_then(&from->context, &to->context, arrive, to);
+    else
+        context_switch(&from->context, &to->context);
+    switch_arrived(from);
 }
 
 static inline __attribute__((always_inline)) void switch_to(struct lwp *lwp, struct uthread *from,
                                                             struct uthread *to)
 {
+#if USER_MN
     to = switch_next(lwp, from, to);
     switch_await(to);
     switch_announce(from, to, false);
     if (USER_UNLIKELY(switch_private(lwp, from, to)))
-        SWITCH_THEN(&from->context, &to->context, arrive, to);
+        context_switch_then_shared(&from->context, &to->context, arrive, to);
     else
-        SWITCH_PLAIN(&from->context, &to->context);
+        context_switch_shared(&from->context, &to->context);
     switch_arrived(from);
+#else
+    switch_at_once(lwp, from, to);
+#endif
 }
 
 /* Runs entry as thread `to` right below its rest. It is new: it has no tag. */

@@ -210,8 +210,8 @@ static int user_sem_init(struct tl_sem *opaque, unsigned count)
 }
 
 /* until: NULL, for ever. Whoever is interrupted tries anew, behind the others. */
-static __attribute__((noinline)) int sem_wait_until(struct user_sem *s,
-                                                    const struct user_deadline *until)
+static inline __attribute__((always_inline)) int sem_wait_for(struct user_sem *s,
+                                                              const struct user_deadline *until)
 {
     struct uthread *self = lwp_self()->current;
     bool early;
@@ -236,6 +236,12 @@ static __attribute__((noinline)) int sem_wait_until(struct user_sem *s,
         deadline_disarm(self, until);
     } while (USER_UNLIKELY(early));
     return 0; /* whoever made it ready has given it the unit */
+}
+
+static __attribute__((noinline)) int sem_wait_until(struct user_sem *s,
+                                                    const struct user_deadline *until)
+{
+    return sem_wait_for(s, until);
 }
 
 /* A wait of sem_block was interrupted: goes on with it until it has a unit. */
@@ -266,7 +272,7 @@ static int user_sem_wait(struct tl_sem *opaque)
     struct user_sem *s = sem_of(opaque);
 
 #if USER_MN
-    return sem_wait_until(s, NULL);
+    return sem_wait_for(s, NULL);
 #else
     if (USER_LIKELY(s->count && !(lwp_self()->current->context.flags & USER_CANCELLED))) {
         s->count--;

@@ -107,7 +107,7 @@ struct queue {
  * so that a stale pointer at worst finds another thread. Invariants: generation, rest becoming
  * NULL, state becoming ENDED or FREE, flags and joiner change under `lock` (a new thread's before
  * its ID is told); waits_at is not NULL just while it is on a wait list, and changes under the lock
- * of that list (lock.h); context.pc is NULL while it runs or is being saved. */
+ * of that list (lock.h); context.pc is NULL while it runs or is being saved (once lib.multi). */
 struct uthread {
     union {
         struct context context;

@@ -4,6 +4,8 @@
 #ifndef SUITES_MODEL_H
 #define SUITES_MODEL_H
 
+#include <string.h>
+
 #include "bench.h"
 
 /* Threads are switched by a library, without the kernel. `null` has no threads: it is neither. */
@@ -16,6 +18,19 @@ static inline bool model_user_level(const struct tl_ctx *ctx)
 static inline bool model_same_pu(const struct tl_ctx *ctx)
 {
     return ctx->nslots < 2 || ctx->cpus[0] == ctx->cpus[1];
+}
+
+/* No other thread can run between a load and the store behind it. An implementation with several
+ * kernel threads is asked how many it has now: where nobody blocks, no more are added. */
+static inline bool model_one_at_a_time(const struct tl_ctx *ctx)
+{
+    const struct tl_concurrency_ops *concurrency = ctx->impl->concurrency;
+    const char *preempt = tl_impl_param(ctx, "preempt");
+
+    if (tl_trait(ctx, TL_PREEMPTIVE) || (preempt && strcmp(preempt, "off") != 0))
+        return false;
+    return !tl_trait(ctx, TL_PARALLEL) ||
+           (concurrency && concurrency->lwps && concurrency->lwps() == 1);
 }
 
 /* Nothing blocks in the kernel: what is seen of switches comes from other processes. A hundredth

@@ -102,7 +102,7 @@ static inline enum tl_status rota_setup_at(struct tl_ctx *ctx, gate_work *work, 
     ctx->state = r;
     r->threads = (unsigned)tl_axis_int(ctx, "threads");
     r->walk_bytes = walk_bytes;
-    r->one_at_a_time = !tl_trait(ctx, TL_PARALLEL) && !tl_trait(ctx, TL_PREEMPTIVE);
+    r->one_at_a_time = model_one_at_a_time(ctx);
     if (r->threads < 2)
         return tl_unsupported(ctx, "threads=%u: a hand-over takes two", r->threads);
     r->worker = aligned_alloc(_Alignof(struct rota_worker), r->threads * sizeof(*r->worker));
