@@ -200,8 +200,7 @@ static struct check_case *play(struct torture *t, const struct check_case *model
         t->batch[i] = *model;
         t->batch[i].seed = seed + i;
         draw(t, &t->batch[i]);
-        if (!t->request->deadline_ns)
-            t->batch[i].deadline_ns = DEADLINE_NS;
+        t->batch[i].deadline_ns = t->request->deadline_ns ? t->request->deadline_ns : DEADLINE_NS;
     }
     execute(t, t->batch, n);
     t->played += n;
