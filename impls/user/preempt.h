@@ -7,8 +7,10 @@
  * phases of the timers are spread over the quantum. The handler runs on the stack of the thread
  * that it interrupts and simply yields there. The thread goes to the end of the run queue with its
  * context inside the handler; when its turn comes the handler returns, and the kernel restores all
- * registers, vectors included, from the frame that it wrote there. The next thread runs with the
- * signal open (SA_NODEFER), without a system call. errno and the thread pointer go by switch.h.
+ * registers, vectors included, from the frame that it wrote there. The signal
+ * is masked in the handler, so that frames do not pile up on the stack where ticks come faster than
+ * they are answered, and opened right before the switch. errno and the thread pointer go by
+ * switch.h.
  *
  * The frame also has the signal mask and the alternate stack of the kernel thread as they were.
  * They belong to the kernel thread that returns from the handler, at that time: they are asked for
@@ -199,9 +201,21 @@ static void preempt_retry(struct lwp *lwp)
     preempt_arm(lwp->preempt.retry, 0, PREEMPT_RETRY_NS, 0);
 }
 
+/* Before a switch inside a handler, which has the signal masked; and by a thread that ends there.
+ */
+static inline void preempt_unmask(void)
+{
+    uint64_t set = UINT64_C(1) << (PREEMPT_SIGNAL - 1);
+
+    if (preempt.on)
+        SYS_CALL(SYS_rt_sigprocmask, SIG_UNBLOCK, &set, NULL, _NSIG / 8, 0, 0);
+}
+
 /* What sigreturn is to restore of the kernel thread: what it has now. */
 static void preempt_renew(ucontext_t *frame)
 {
+    uint64_t set = UINT64_C(1) << (PREEMPT_SIGNAL - 1);
+
     if (preempt.faults.spoils_vectors) {
 #ifdef __x86_64__
         memset(frame->uc_mcontext.fpregs->_xmm, 0, sizeof(frame->uc_mcontext.fpregs->_xmm));
@@ -211,7 +225,7 @@ static void preempt_renew(ucontext_t *frame)
         errno = EINTR;
     if (preempt.faults.keeps_mask)
         return;
-    SYS_CALL(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &frame->uc_sigmask, _NSIG / 8, 0, 0);
+    SYS_CALL(SYS_rt_sigprocmask, SIG_BLOCK, &set, &frame->uc_sigmask, _NSIG / 8, 0, 0);
     SYS_CALL(SYS_sigaltstack, NULL, &frame->uc_stack, 0, 0, 0, 0);
 }
 
@@ -254,6 +268,7 @@ static void preempt_handler(int sig, siginfo_t *info, void *frame)
         return;
     }
     lwp->preempt.late = false;
+    preempt_unmask();
     if (USER_LOAD(lib.slow.timers))
         wake_due(lwp);
     preempt_switch(lwp, info->si_code == SI_TKILL);
@@ -376,7 +391,7 @@ static int preempt_boot(const char *mode, const char *quantum_us)
     static const struct critical_hooks hooks = {PREEMPT_SIGNAL, preempt_enter, preempt_leave,
                                                 preempt_is_user};
     struct sigaction action = {.sa_sigaction = preempt_handler,
-                               .sa_flags = SA_SIGINFO | SA_RESTART | SA_NODEFER};
+                               .sa_flags = SA_SIGINFO | SA_RESTART};
     const char *missing = preempt_missing();
 
     preempt.on = !strcmp(mode, "timer") || !strcmp(mode, "cputime");
@@ -417,15 +432,6 @@ static void preempt_end(void)
     preempt.on = false;
     lib.reserved = 0;
     signal(PREEMPT_SIGNAL, SIG_IGN);
-}
-
-/* A thread that ends inside a handler leaves the signal masked, as its handler had it. */
-static inline void preempt_unmask(void)
-{
-    uint64_t set = UINT64_C(1) << (PREEMPT_SIGNAL - 1);
-
-    if (preempt.on)
-        SYS_CALL(SYS_rt_sigprocmask, SIG_UNBLOCK, &set, NULL, _NSIG / 8, 0, 0);
 }
 
 #endif
