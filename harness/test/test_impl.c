@@ -169,9 +169,6 @@ static const char *unasked(const struct test *t)
         return "sanitizers do not know of it: see the README of clone";
     if (!t->test_case->must_fail && (i->traits & t->test_case->traits) != t->test_case->traits)
         return "promises less";
-    if (!strcmp(i->name, "hybrid") && t->param && !strcmp(t->value, "lifo") &&
-        !strcmp(t->test_case->name, "errno"))
-        return "known to fail now and then: see the README of hybrid";
     if (t->param && !strcmp(t->param->name, "lwps") && !strcmp(t->value, "1") &&
         (!strcmp(t->test_case->name, "parallel") || !strcmp(t->test_case->name, "slots")))
         return "one kernel thread runs on one PU";

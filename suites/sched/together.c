@@ -80,7 +80,7 @@ static const struct tl_mutant waits = {
     .name = "user-switch-waits",
     .fault = "a thread that has put itself in a queue waits on its stack until the next one has "
              "left its own",
-    .kills = "yield.together",
+    .kills = "yield.together sched.crossing",
     .of = "hybrid",
 };
 TL_MUTANT_OF(waits);
