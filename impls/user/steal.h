@@ -9,9 +9,12 @@
  *             first for a thief, so that a tree of threads is walked depth first by its owner, and
  *             its largest parts are stolen (Mohr, Kranz, Halstead 1990, "Lazy Task Creation")
  *     fifo    those that yielded
+ *     pinned  those whose home it is
  *
- * and takes them in this order; every USER_FAIR_EVERY picks the other way round, so that none
- * starves. `inbox` is for who is made ready by a kernel thread that runs no unbound threads.
+ * They are looked at in this order, the last two in turn. One pick in USER_FAIR_EVERY is for who
+ * waits for longest: there `inbox`, the three lists, and what other LWPs do not get to are the
+ * first in turn, so that none starves. `inbox` is for who is made ready by a kernel thread that
+ * runs no unbound threads.
  *
  * A thread with a place has for its home the LWP whose number is that place, and waits in the
  * queue `pinned` of that one. It is the queue of the place, rather: each LWP serves one home (its
@@ -19,7 +22,8 @@
  * The home's kernel thread may have ended, or serve another one. place.h sees to it that somebody
  * serves a home that has ready threads.
  *
- * The other policies have one queue for all LWPs, but for threads with a home.
+ * The other policies have one queue for all LWPs, but for threads with a home: a yield takes from
+ * both in turn.
  *
  * A thread is pushed before it has left its stack; see switch_await.
  */
@@ -221,6 +225,21 @@ static inline struct uthread *pinned_take(struct lwp *lwp)
     return pinned_any(lwp) ? pinned_take_here(lwp, served_by(lwp)) : NULL;
 }
 
+/* Of the queue that all LWPs have, which is not empty. queue_lock is held, here and below. */
+static struct uthread *shared_pop(void)
+{
+    return lib.policy == USER_PRIORITY ? level_pop(&lib.queue) : queue_pop(&lib.queue.ready);
+}
+
+/* To its end: who yields, by every policy. */
+static void shared_behind(struct uthread *t)
+{
+    if (lib.policy == USER_PRIORITY)
+        level_push(&lib.queue, t, false);
+    else
+        queue_push(&lib.queue.ready, t);
+}
+
 static struct uthread *shared_take(void)
 {
     struct uthread *t = NULL;
@@ -230,24 +249,39 @@ static struct uthread *shared_take(void)
     lock_take(&lib.queue_lock);
     t = queue_pop(&lib.inbox);
     if (!t && queue_any(&lib.queue))
-        t = lib.policy == USER_PRIORITY ? level_pop(&lib.queue) : queue_pop(&lib.queue.ready);
+        t = shared_pop();
     lock_release(&lib.queue_lock);
     return t;
 }
 
-/* The other way round: who waits for longest. */
+/* Where pick_fairly looks. */
+enum fair_place { FAIR_SHARED, FAIR_PINNED, FAIR_FIFO, FAIR_DEQUE, FAIR_OTHERS, FAIR_PLACES };
+
+static struct uthread *fair_take(struct lwp *lwp, unsigned place)
+{
+    switch (place) {
+    case FAIR_SHARED:
+        return shared_take();
+    case FAIR_PINNED:
+        return pinned_take(lwp);
+    case FAIR_FIFO:
+        return list_take(lwp, &lwp->fifo);
+    case FAIR_DEQUE:
+        return deque_any(&lwp->deque) ? deque_steal(&lwp->deque) : NULL;
+    default:
+        return lib.multi ? steal(lwp, true) : NULL;
+    }
+}
+
+/* The other way round: who waits for longest. Each place is the first in its turn, the queues of
+ * other LWPs, too: threads that come back to one place for ever keep nobody in another waiting. */
 static __attribute__((noinline)) struct uthread *pick_fairly(struct lwp *lwp)
 {
-    struct uthread *t = shared_take();
+    unsigned turn = TL_MUTANT("user-fair-to-own-only") ? 0 : lwp->picks / USER_FAIR_EVERY;
+    struct uthread *t = NULL;
 
-    if (!t)
-        t = pinned_take(lwp);
-    if (!t)
-        t = list_take(lwp, &lwp->fifo);
-    if (!t && deque_any(&lwp->deque))
-        t = deque_steal(&lwp->deque);
-    if (!t && lib.multi)
-        t = steal(lwp, true);
+    for (unsigned i = 0; i < FAIR_PLACES && !t; i++)
+        t = fair_take(lwp, (turn + i) % FAIR_PLACES);
     return t;
 }
 
@@ -398,27 +432,57 @@ static inline void push_behind(struct lwp *lwp, struct uthread *self)
     lock_release(&home->lock);
 }
 
-static __attribute__((noinline)) struct uthread *yield_shared(struct lwp *lwp, struct uthread *self)
+/* The head of the queue that all LWPs have, to the end of which self goes. NULL: it is empty, and
+ * self is where it was. */
+static struct uthread *shared_exchange(struct uthread *self)
 {
-    struct uthread *t = pinned_take(lwp);
+    struct uthread *t = NULL;
 
-    if (USER_LOAD(self->home)) {
-        if (!t)
-            t = shared_take();
-        if (t)
-            push_behind(lwp, self);
-        return t;
-    }
     lock_take(&lib.queue_lock);
-    if (t || queue_any(&lib.queue)) {
-        if (lib.policy == USER_PRIORITY)
-            level_push(&lib.queue, self, false);
-        else
-            queue_push(&lib.queue.ready, self);
-        if (!t)
-            t = lib.policy == USER_PRIORITY ? level_pop(&lib.queue) : queue_pop(&lib.queue.ready);
+    if (queue_any(&lib.queue)) {
+        shared_behind(self);
+        t = shared_pop();
     }
     lock_release(&lib.queue_lock);
+    return t;
+}
+
+/* Those that the queue of all LWPs does not have. */
+static struct uthread *own_take(struct lwp *lwp)
+{
+    struct uthread *t = queue_pop(&lwp->preempt.here);
+
+    return t ? t : pinned_take(lwp);
+}
+
+/* With one queue for all LWPs: in turn from there and from what is this LWP's alone. */
+static __attribute__((noinline)) struct uthread *yield_shared(struct lwp *lwp, struct uthread *self)
+{
+    bool own_first, home = USER_LOAD(self->home) != NULL;
+    struct uthread *t;
+
+    USER_STORE(lwp->picks, lwp->picks + 1);
+    own_first = lwp->picks & 1;
+    t = own_first ? own_take(lwp) : NULL;
+    if (!t && !home) {
+        t = shared_exchange(self);
+        if (t)
+            return t;
+    }
+    if (!t && home)
+        t = shared_take();
+    if (!t && !own_first)
+        t = own_take(lwp);
+    if (!t)
+        return NULL;
+    if (home) {
+        push_behind(lwp, self);
+    } else {
+        lock_take(&lib.queue_lock);
+        shared_behind(self);
+        lock_release(&lib.queue_lock);
+        notify(); /* nobody was taken out of there */
+    }
     return t;
 }
 
@@ -452,8 +516,9 @@ static __attribute__((noinline)) void yield_among_all(struct lwp *lwp)
         look_around(lwp);
         if (USER_LOAD(lib.slow.yields))
             count(&lwp->counts.yields);
-        if (lib.slow.policy) {
+        if (lib.slow.policy && lwp->bound != self) {
             next = yield_shared(lwp, self);
+            USER_POINT("user.yield.before-switch");
             if (next && next != self)
                 switch_to(lwp, self, next);
             return;

@@ -57,7 +57,7 @@ static __attribute__((noinline)) bool trim_all(uint64_t now)
     size_t later = 0;
 
     lock_take(&lib.pool_lock);
-    lib.trim_ns = now + USER_TRIM_NS;
+    USER_STORE(lib.trim_ns, now + USER_TRIM_NS); /* others ask for it without the lock */
     for (unsigned i = 0; i < 2 * USER_SIZES; i++) {
         struct stack_pool *pool = &lib.pools[0][0] + i;
 
