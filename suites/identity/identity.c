@@ -494,9 +494,9 @@ MUTANT(self_wrong, "self-is-wrong", "one call of self in 30 gives another id", "
 MUTANT(one_id, "ids-lag-behind", "create tells the id of the thread before",
        "id.unique-alive "
        "id.not-reused self.equal",
-       EVERYWHERE, apply_one_id);
+       EVERYWHERE " hybrid", apply_one_id);
 MUTANT(forgiving, "join-forgives-stale", "joining a thread that is gone answers 0",
-       "id.stale id.garbage", "clone green", apply_forgiving);
+       "id.stale id.garbage", "clone green hybrid", apply_forgiving);
 MUTANT(names_cut, "name-is-cut", "names end after eight characters", "name.set-get", EVERYWHERE,
        apply_name);
 MUTANT(calls, "threads-are-calls", "a thread is a call: no task of its own",

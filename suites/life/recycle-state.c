@@ -248,8 +248,8 @@ static void apply_bound(struct tl_impl *impl)
 }
 
 MUTANT(bare, "keys-forget-destructors", "key.create drops the destructor", "recycle.destructors",
-       EVERYWHERE, apply_bare);
+       EVERYWHERE " hybrid", apply_bare);
 MUTANT(still_sched, "sched-is-recycled", "a thread starts with the scheduling that was set last",
-       "recycle.sched", EVERYWHERE, apply_sched);
+       "recycle.sched", EVERYWHERE " hybrid", apply_sched);
 MUTANT(still_bound, "bound-is-recycled", "behind a bound thread all others are bound, too",
        "recycle.unbound", "hybrid", apply_bound);

@@ -274,9 +274,9 @@ static void apply_keeping(struct tl_impl *impl)
 }
 
 MUTANT(dirty, "errno-is-recycled", "a thread starts with the errno of the one before",
-       "recycle.clean", EVERYWHERE, apply_dirty);
+       "recycle.clean", EVERYWHERE " hybrid", apply_dirty);
 MUTANT(pending_shared, "create-inherits-pending",
        "a new thread finds pending what is pending for its creator", "create.pending-empty",
        "nptl clone", apply_pending);
 MUTANT(keeping, "create-keeps-attributes", "the attributes are looked at again at the end",
-       "attr.edit-after-create", EVERYWHERE, apply_keeping);
+       "attr.edit-after-create", EVERYWHERE " hybrid", apply_keeping);

@@ -239,7 +239,7 @@ static void apply_sleep(struct tl_impl *impl)
         .name = "errno-leaks-in-" #what,                                 \
         .fault = "errno is not kept with the thread while it is " where, \
         .kills = "errno.private-block",                                  \
-        .of = "nptl clone green",                                        \
+        .of = "nptl clone green hybrid",                                 \
         .apply = apply_##what,                                           \
     };                                                                   \
     TL_MUTANT_OF(errno_leaks_in_##what)
@@ -255,7 +255,7 @@ static const struct tl_mutant errno_of_interrupted_wait = {
     .name = "errno-of-interrupted-wait",
     .fault = "one sem wait in twenty leaves the EINTR of its system call in errno",
     .kills = "errno.private-block errno.private-handler",
-    .of = "nptl clone green",
+    .of = "nptl clone green hybrid",
     .apply = apply_interrupted,
 };
 TL_MUTANT_OF(errno_of_interrupted_wait);

@@ -145,7 +145,7 @@ static const struct tl_mutant errno_of_delivery = {
     .name = "errno-of-delivery",
     .fault = "one delivery of a signal in sixteen leaves EINTR in errno",
     .kills = "errno.private-handler",
-    .of = "nptl clone green",
+    .of = "nptl clone green hybrid",
     .apply = apply,
 };
 TL_MUTANT_OF(errno_of_delivery);

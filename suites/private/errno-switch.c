@@ -69,7 +69,7 @@ static const struct tl_mutant errno_leaks_in_yield = {
     .name = "errno-leaks-in-yield",
     .fault = "one yield in three does not keep errno with the thread",
     .kills = "errno.private errno.private-handler",
-    .of = "nptl clone green",
+    .of = "nptl clone green hybrid",
     .apply = apply,
 };
 TL_MUTANT_OF(errno_leaks_in_yield);

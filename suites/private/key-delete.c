@@ -169,7 +169,7 @@ static const struct tl_mutant key_not_deleted = {
     .name = "key-not-deleted",
     .fault = "delete forgets to free the key: destructors run, and the limit is never given back",
     .kills = "key.delete key.limit",
-    .of = "nptl clone green",
+    .of = "nptl clone green hybrid",
     .apply = apply_nothing,
 };
 TL_MUTANT_OF(key_not_deleted);
@@ -209,7 +209,7 @@ static const struct tl_mutant key_reused_dirty = {
     .name = "key-reused-dirty",
     .fault = "a new key gets the index of a deleted one, and the values that threads had there",
     .kills = "key.reuse key.delete",
-    .of = "nptl clone green",
+    .of = "nptl clone green hybrid",
     .apply = apply_keeps,
 };
 TL_MUTANT_OF(key_reused_dirty);

@@ -213,7 +213,7 @@ static const struct tl_mutant key_not_destroyed = {
     .name = "key-not-destroyed",
     .fault = "one value in seven is not given to its destructor",
     .kills = "key.destructor-order",
-    .of = "nptl clone green",
+    .of = "nptl clone green hybrid",
     .apply = apply_forgetful,
 };
 TL_MUTANT_OF(key_not_destroyed);
@@ -255,7 +255,7 @@ static const struct tl_mutant key_one_round = {
     .name = "key-one-round",
     .fault = "what a destructor sets is dropped: there is one round only",
     .kills = "key.destructor-rounds",
-    .of = "nptl clone green",
+    .of = "nptl clone green hybrid",
     .apply = apply_once_only,
 };
 TL_MUTANT_OF(key_one_round);

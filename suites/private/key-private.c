@@ -98,7 +98,7 @@ static const struct tl_mutant key_shared = {
     .name = "key-shared",
     .fault = "keys beyond those in the control block have one value for all threads",
     .kills = "key.private",
-    .of = "nptl clone green",
+    .of = "nptl clone green hybrid",
     .apply = apply,
 };
 TL_MUTANT_OF(key_shared);

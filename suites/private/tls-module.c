@@ -154,7 +154,7 @@ static const struct tl_mutant tls_module_mixed_up = {
     .name = "tls-module-mixed-up",
     .fault = "after one yield in eight a thread has another's copy of a shared object's variable",
     .kills = "tls.dlopen tls.large",
-    .of = "nptl clone green",
+    .of = "nptl clone green hybrid",
     .apply = apply,
 };
 TL_MUTANT_OF(tls_module_mixed_up);

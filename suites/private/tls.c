@@ -227,7 +227,7 @@ static const struct tl_mutant tls_not_switched = {
     .name = "tls-not-switched",
     .fault = "tls=full does not switch the TLS register: the kernel thread's block serves all",
     .kills = "tls.private tls.initial-image tls.follows tls.dlopen tls.large",
-    .of = "green ucontext",
+    .of = "green ucontext hybrid",
     .apply = apply_errno_only,
 };
 TL_MUTANT_OF(tls_not_switched);
@@ -254,7 +254,7 @@ static const struct tl_mutant tls_mixed_up = {
     .name = "tls-mixed-up",
     .fault = "after one yield in sixteen a thread goes on with the variables of another",
     .kills = "tls.private tls.follows",
-    .of = "nptl clone green",
+    .of = "nptl clone green hybrid",
     .apply = apply_mixes,
 };
 TL_MUTANT_OF(tls_mixed_up);
@@ -279,7 +279,7 @@ static const struct tl_mutant tls_handed_on = {
     .name = "tls-handed-on",
     .fault = "a new thread gets the TLS block of an ended one as it was left",
     .kills = "tls.initial-image",
-    .of = "nptl clone green",
+    .of = "nptl clone green hybrid",
     .apply = apply_inherit,
 };
 TL_MUTANT_OF(tls_handed_on);

@@ -158,7 +158,7 @@ static const struct tl_mutant stack_shifted = {
     .name = "stack-shifted",
     .fault = "a thread's entry is called with the stack pointer off by 8",
     .kills = "stack.alignment",
-    .of = "nptl clone green",
+    .of = "nptl clone green hybrid",
     .apply = apply_entry,
 };
 TL_MUTANT_OF(stack_shifted);
@@ -195,7 +195,7 @@ static const struct tl_mutant handler_shifted = {
     .name = "handler-shifted",
     .fault = "a signal to oneself is a call of the handler, with the stack pointer off by 8",
     .kills = "stack.alignment-handler",
-    .of = "nptl clone green",
+    .of = "nptl clone green hybrid",
     .apply = apply_handler,
 };
 TL_MUTANT_OF(handler_shifted);

@@ -182,7 +182,7 @@ static const struct tl_mutant guard_left_out = {
     .name = "guard-left-out",
     .fault = "no stack has a guard",
     .kills = "guard.hit guard.jump guard.large-frame guard.size",
-    .of = "nptl clone green",
+    .of = "nptl clone green hybrid",
     .apply = apply_unguarded,
 };
 TL_MUTANT_OF(guard_left_out);
@@ -207,7 +207,7 @@ static const struct tl_mutant stack_grows = {
     .name = "stack-grows",
     .fault = "a stack can be used up to sixteen times the size that was asked for",
     .kills = "stack.no-growth",
-    .of = "nptl clone green",
+    .of = "nptl clone green hybrid",
     .apply = apply_growing,
 };
 TL_MUTANT_OF(stack_grows);
@@ -255,7 +255,7 @@ static const struct tl_mutant guard_names_another = {
     .name = "guard-names-another",
     .fault = "an overflow is reported by the name of the thread that was created first",
     .kills = "guard.names-thread",
-    .of = "nptl clone green",
+    .of = "nptl clone green hybrid",
     .apply = apply_report,
 };
 TL_MUTANT_OF(guard_names_another);

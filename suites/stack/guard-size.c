@@ -114,7 +114,7 @@ static const struct tl_mutant guard_one_page = {
     .name = "guard-one-page",
     .fault = "each guard is one page, whatever size was asked for",
     .kills = "guard.size",
-    .of = "nptl clone green",
+    .of = "nptl clone green hybrid",
     .apply = apply,
 };
 TL_MUTANT_OF(guard_one_page);

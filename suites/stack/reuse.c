@@ -85,7 +85,7 @@ static const struct tl_mutant stack_recycled_anyway = {
     .name = "stack-recycled-anyway",
     .fault = "recycle=none keeps stacks for the next thread, content and all",
     .kills = "stack.reuse-zeroed",
-    .of = "clone green ucontext",
+    .of = "clone green ucontext hybrid",
     .apply = apply,
 };
 TL_MUTANT_OF(stack_recycled_anyway);

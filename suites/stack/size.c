@@ -219,7 +219,7 @@ static const struct tl_mutant stack_halved = {
     .name = "stack-halved",
     .fault = "a thread gets half the stack that it asked for",
     .kills = "stack.size",
-    .of = "nptl clone green",
+    .of = "nptl clone green hybrid",
     .apply = apply_half,
 };
 TL_MUTANT_OF(stack_halved);
@@ -229,7 +229,7 @@ static const struct tl_mutant stack_min_refused = {
     .name = "stack-min-refused",
     .fault = "stacks below 64 KiB are refused, since a guard of that size is taken out of them",
     .kills = "stack.min",
-    .of = "nptl clone green",
+    .of = "nptl clone green hybrid",
     .apply = apply_guard_inside,
 };
 TL_MUTANT_OF(stack_min_refused);
