@@ -137,14 +137,14 @@ static int kernel_install(int sig)
     return sigaction(sig, &ours, NULL) ? errno : 0;
 }
 
-/* Ends or stops the process, or does nothing. */
+/* Of what has no handler. Ends or stops the process, or does nothing. */
 static int default_action(int sig, const siginfo_t *info)
 {
     struct lwp *lwp = lwp_self();
     struct sigaction usual = {.sa_handler = SIG_DFL};
     uint64_t mask = lwp->signals.kernel;
 
-    if (ignored_by_default(sig))
+    if (ignored_by_default(sig) || is_ignored(&signals.action[sig]))
         return 0;
     if (sigaction(sig, &usual, NULL))
         return errno;
