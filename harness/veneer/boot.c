@@ -7,7 +7,7 @@
  *
  * THREADLAB_PARAMS="tls=errno,policy=priority" in the environment sets the implementation's
  * parameters. tls=full is the default where there is such a thing: a program's _Thread_local
- * variables are to be the thread's.
+ * variables are to be the thread's; policy=priority, too: its SCHED_FIFO is to be honoured.
  */
 #include "veneer.h"
 
@@ -137,6 +137,7 @@ void veneer_forget_others(struct veneer_thread *self)
 {
     uint64_t used = atomic_load(&table.used);
 
+    atomic_store(&veneer.live, 1);
     atomic_store(&table.lock, 0); /* whoever held it is not here */
     if (veneer.main != self)
         veneer.main = NULL; /* the process ends with the last thread, by the implementation */
@@ -194,26 +195,22 @@ static int no_pin(const struct tl_boot *boot, int slot)
     return 0;
 }
 
-static char *given(const char *name)
+/* They are kept for ever: the implementation may. NULL: not given. */
+static const char *given(const char *name)
 {
-    static char answer[64];
     const char *at_name = getenv("THREADLAB_PARAMS");
     size_t n = strlen(name);
 
     for (; at_name; at_name = strchr(at_name, ',')) {
         at_name += *at_name == ',';
-        if (!strncmp(at_name, name, n) && at_name[n] == '=') {
-            snprintf(answer, sizeof(answer), "%.*s", (int)strcspn(at_name + n + 1, ","),
-                     at_name + n + 1);
-            return answer;
-        }
+        if (!strncmp(at_name, name, n) && at_name[n] == '=')
+            return strndup(at_name + n + 1, strcspn(at_name + n + 1, ","));
     }
     return NULL;
 }
 
 static const char *param(const struct tl_boot *boot, const char *name)
 {
-    static char first[64];
     const char *value = given(name);
 
     (void)boot;
@@ -221,11 +218,11 @@ static const char *param(const struct tl_boot *boot, const char *name)
         return value;
     if (!strcmp(name, "tls"))
         return "full";
+    if (!strcmp(name, "policy"))
+        return "priority";
     for (const struct tl_param *p = veneer.impl->params; p && p->name; p++)
-        if (!strcmp(p->name, name)) {
-            snprintf(first, sizeof(first), "%.*s", (int)strcspn(p->values, ","), p->values);
-            return first;
-        }
+        if (!strcmp(p->name, name))
+            return strndup(p->values, strcspn(p->values, ","));
     return "";
 }
 
@@ -261,6 +258,19 @@ static void *keep(void *arg)
     return arg;
 }
 
+static void end_keeping(void)
+{
+    if (keeper.id)
+        veneer.impl->cancel->cancel(keeper);
+    keeper.id = 0;
+}
+
+void veneer_one_less(void)
+{
+    if (atomic_fetch_sub(&veneer.live, 1) == 1 && !veneer.main)
+        end_keeping();
+}
+
 /* It has all signals blocked, which it inherits: none is for it. */
 void veneer_keep(void)
 {
@@ -274,13 +284,6 @@ void veneer_keep(void)
     if (veneer.impl->create(&keeper, NULL, keep, NULL))
         keeper.id = 0;
     ops->mask(SIG_SETMASK, &mask, NULL);
-}
-
-static void end_keeping(void)
-{
-    if (keeper.id)
-        veneer.impl->cancel->cancel(keeper);
-    keeper.id = 0;
 }
 
 static void finish_main(void *unused)
@@ -303,6 +306,7 @@ static void *entry(void *unused)
     struct veneer_thread *self = veneer_self();
 
     veneer.main = veneer_own = self;
+    atomic_store(&veneer.live, 1);
     veneer.running = true;
     self->impl = veneer.impl->self();
     self->known = true;

@@ -49,6 +49,7 @@ void veneer_finish(struct veneer_thread *t)
     if (atomic_load(&t->life) != VENEER_LIVE || t == &afterlife)
         return;
     veneer_mutex_abandon();
+    veneer_one_less();
     if (t == veneer.main)
         return;
     /* What runs from here on, destructors of keys, needs a record still. */

@@ -76,6 +76,7 @@ static long wait_private(const long *a)
 {
     struct wait *w = (void *)a[0];
     const struct tl_cond_ops *ops = veneer.impl->cond;
+    uint32_t sequence = (uint32_t)a[1];
     int err;
     struct tl_cond *object =
         veneer_object(&w->c->object, sizeof(struct tl_cond), init_object, &err);
@@ -83,12 +84,13 @@ static long wait_private(const long *a)
     if (!object)
         return err;
     /* The wall clock may be set, which a scheduler of its own does not hear of: a wait that is long
-     * wakes in between, and the caller looks again. */
-    if (w->until && !veneer.blocks_alone && w->clock == CLOCK_REALTIME &&
-        veneer_now(CLOCK_REALTIME) + LOOK_NS < veneer_ns(w->until)) {
+     * looks at it in between. Who signals just then finds nobody, but is seen at the next look. */
+    while (w->until && !veneer.blocks_alone && w->clock == CLOCK_REALTIME &&
+           veneer_now(CLOCK_REALTIME) + LOOK_NS < veneer_ns(w->until)) {
         err = ops->timedwait(object, w->held.object, CLOCK_MONOTONIC,
                              veneer_now(CLOCK_MONOTONIC) + LOOK_NS);
-        return err == ETIMEDOUT ? 0 : err;
+        if (err != ETIMEDOUT || atomic_load(&w->c->sequence) != sequence)
+            return err == ETIMEDOUT ? 0 : err;
     }
     if (w->until)
         return ops->timedwait(object, w->held.object, w->clock, veneer_ns(w->until));
@@ -123,8 +125,9 @@ static int wait_until(pthread_cond_t *cond, pthread_mutex_t *mutex, clockid_t cl
     if (!(w.c->flags & COND_SHARED) && w.held.object) {
         /* A request that is due before the wait finds the mutex as it was. */
         veneer_test();
+        sequence = atomic_load(&w.c->sequence);
         veneer_mutex_leave(&w.held);
-        err = (int)veneer_point(wait_private, (const long[]){(long)&w}, retake, &w);
+        err = (int)veneer_point(wait_private, (const long[]){(long)&w, (long)sequence}, retake, &w);
         return veneer_mutex_retaken(&w.held) ?: err;
     }
     veneer_test();

@@ -28,6 +28,8 @@ static int set_sched(struct veneer_thread *t, int policy, int priority)
     if (!info || !info->set_sched)
         return ENOTSUP;
     err = info->set_sched(t->impl, &sched);
+    if (err == EINVAL && !(veneer.impl->traits & TL_ONE_TO_ONE))
+        err = ENOTSUP; /* it is one of the kernel's, but not of the implementation's: SCHED_RR */
     if (!err) {
         t->policy = policy;
         t->priority = priority;

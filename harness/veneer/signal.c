@@ -16,10 +16,21 @@ static struct sigaction actions[NSIG];
 
 /* ---- handlers -------------------------------------------------------------------------------- */
 
+/* Where the masks are not the kernel's, signals for faults are the kernel's still (and those that
+ * were sent with such a number): it knows which of them wait. */
+static bool is_fault(int sig)
+{
+    return !(veneer.impl->traits & TL_ONE_TO_ONE) &&
+           (sig == SIGSEGV || sig == SIGBUS || sig == SIGFPE || sig == SIGILL || sig == SIGTRAP ||
+            sig == SIGSYS);
+}
+
 static void on_signal(int sig, siginfo_t *info, void *context)
 {
     struct veneer_thread *self = veneer_here();
     struct sigaction action = actions[sig];
+    bool masks = veneer.running && is_fault(sig) && veneer.impl->signal;
+    sigset_t mask;
 
     if (action.sa_flags & (int)SA_RESETHAND)
         actions[sig].sa_handler = SIG_DFL;
@@ -32,10 +43,14 @@ static void on_signal(int sig, siginfo_t *info, void *context)
         atomic_fetch_add(&veneer.orphaned, 1);
     }
     atomic_fetch_add(&veneer.handled, 1);
+    if (masks)
+        veneer.impl->signal->mask(SIG_BLOCK, &action.sa_mask, &mask);
     if (action.sa_flags & SA_SIGINFO)
         action.sa_sigaction(sig, info, context);
     else
         action.sa_handler(sig);
+    if (masks)
+        veneer.impl->signal->mask(SIG_SETMASK, &mask, NULL);
     if (self)
         atomic_fetch_sub(&self->in_handler, 1);
 }
@@ -193,9 +208,17 @@ void (*WRAP(sigset)(int sig, void (*handler)(int)))(int)
 int WRAP(sigpending)(sigset_t *set);
 int WRAP(sigpending)(sigset_t *set)
 {
-    if (veneer.running && veneer.impl->signal && veneer.impl->signal->pending)
-        return veneer_answer(veneer.impl->signal->pending(set));
-    return sigpending(set);
+    sigset_t kernel;
+    int err;
+
+    if (!veneer.running || !veneer.impl->signal || !veneer.impl->signal->pending)
+        return sigpending(set);
+    err = veneer.impl->signal->pending(set);
+    if (!err && !sigpending(&kernel))
+        for (int sig = 1; sig < SIGRTMIN; sig++)
+            if (is_fault(sig) && sigismember(&kernel, sig))
+                sigaddset(set, sig);
+    return veneer_answer(err);
 }
 
 /* ---- sending --------------------------------------------------------------------------------- */
@@ -308,6 +331,8 @@ static long take(const long *a)
         sig = take_slice(set, &info, left, &err);
         errno = saved;
         if (sig) {
+            if (info.si_code == SI_TKILL)
+                info.si_code = SI_USER; /* as the C library has it of raise and pthread_kill */
             if (a[1])
                 *(siginfo_t *)a[1] = info;
             return sig;

@@ -129,6 +129,7 @@ int WRAP(pthread_create)(pthread_t *handle, const pthread_attr_t *a, void *(*sta
     atomic_store(&t->detached, attr.detached);
     name = atomic_load(&t->handle);
     *handle = name;
+    atomic_fetch_add(&veneer.live, 1);
     /* No handler runs in the new kernel thread before it knows who it is. */
     if (veneer.impl->traits & TL_ONE_TO_ONE && veneer.impl->signal) {
         sigset_t all;
@@ -142,6 +143,7 @@ int WRAP(pthread_create)(pthread_t *handle, const pthread_attr_t *a, void *(*sta
         err = veneer.impl->create(&id, &attr, trampoline, t);
     }
     if (err) {
+        atomic_fetch_sub(&veneer.live, 1);
         veneer_give(t);
         return err == ENOMEM ? EAGAIN : err;
     }

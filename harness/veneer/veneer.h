@@ -96,6 +96,7 @@ struct veneer {
     struct veneer_thread *main;
     _Atomic uint32_t orphaned; /* handlers that ran where no thread of the program was */
     _Atomic uint64_t handled;  /* handlers that have run in any thread */
+    _Atomic uint32_t live;     /* threads of the program that have not ended */
 };
 extern struct veneer veneer;
 
@@ -160,7 +161,9 @@ void veneer_cancel_init(void);
 
 void veneer_key_destroy_all(void); /* key.c: the first thread's values */
 void veneer_mutex_abandon(void);   /* mutex.c: robust ones that the caller holds */
-void veneer_keep(void);            /* boot.c */
+/* boot.c: veneer_keep() before there is but one thread; a thread has ended. */
+void veneer_keep(void);
+void veneer_one_less(void);
 
 /* wait.c. Nanoseconds of a clock; times before 1970 are 0. */
 uint64_t veneer_now(clockid_t clock);
