@@ -11,7 +11,6 @@
 #include <mqueue.h>
 #include <poll.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/msg.h>
@@ -470,16 +469,4 @@ int WRAP(msgsnd)(int queue, const void *message, size_t size, int flags);
 int WRAP(msgsnd)(int queue, const void *message, size_t size, int flags)
 {
     return (int)POINT(msgsnd_now, queue, (long)message, (long)size, flags);
-}
-
-/* ---- stdio's lock ---------------------------------------------------------------------------- */
-
-/* The C library's lock knows its owner by the TLS block; who would wait for it in the kernel would
- * stop the owner, too. */
-void WRAP(flockfile)(FILE *file);
-void WRAP(flockfile)(FILE *file)
-{
-    while (ftrylockfile(file))
-        if (veneer.running)
-            veneer.impl->yield();
 }

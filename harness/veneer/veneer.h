@@ -18,6 +18,7 @@
  *     shared.c    waiting for what processes share
  *     signal.c    handlers, masks, waiting        wait.c   sleep, select, poll, waitpid
  *     io.c        read, write, sockets            fork.c   fork
+ *     stdio.c     the lock of a FILE
  *     c11.c       <threads.h>                     cxx.c    std::thread, std::condition_variable
  *
  * Objects lie in the C library's own types, where static initialisers are: its first word points to
