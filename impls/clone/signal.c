@@ -155,20 +155,21 @@ static void forked_child(void)
 
 static int fork_process(pid_t *pid)
 {
+    struct atfork_run run;
     int saved = errno, err = 0;
 
-    atfork_prepare();
+    atfork_prepare(&run);
     pool_lock(); /* so that no other thread is half way through the lists in the child */
     *pid = fork();
     if (*pid < 0)
         err = errno;
     if (*pid) {
         pool_unlock();
-        atfork_parent();
+        atfork_parent(&run);
     } else {
         forked_child();
         pool_unlock();
-        atfork_child();
+        atfork_child(&run);
     }
     errno = saved;
     return err;

@@ -10,21 +10,18 @@
 
 /* Invariants: older never changes once the node is in the list; newer is NULL or the one node whose
  * older is this one (written any number of times, always the same). */
-struct handlers {
+struct atfork_handlers {
     void (*prepare)(void), (*parent)(void), (*child)(void);
-    struct handlers *older;
-    struct handlers *_Atomic newer;
+    struct atfork_handlers *older;
+    struct atfork_handlers *_Atomic newer;
 };
 
-static struct handlers *_Atomic newest;
-
-/* The fork in progress: what prepare saw. */
-static _Thread_local struct handlers *first_seen, *last_seen;
+static struct atfork_handlers *_Atomic newest;
 
 int atfork_add(void (*prepare)(void), void (*parent)(void), void (*child)(void))
 {
     int saved = errno;
-    struct handlers *h = malloc(sizeof(*h));
+    struct atfork_handlers *h = malloc(sizeof(*h));
 
     errno = saved;
     if (!h)
@@ -41,14 +38,14 @@ int atfork_add(void (*prepare)(void), void (*parent)(void), void (*child)(void))
     return 0;
 }
 
-void atfork_prepare(void)
+void atfork_prepare(struct atfork_run *run)
 {
-    struct handlers *h = atomic_load_explicit(&newest, memory_order_acquire);
+    struct atfork_handlers *h = atomic_load_explicit(&newest, memory_order_acquire);
 
-    last_seen = h;
-    first_seen = NULL;
+    run->last = h;
+    run->first = NULL;
     for (; h; h = h->older) {
-        first_seen = h;
+        run->first = h;
         if (h->older)
             atomic_store_explicit(&h->older->newer, h, memory_order_relaxed);
         if (h->prepare)
@@ -56,20 +53,16 @@ void atfork_prepare(void)
     }
 }
 
-void atfork_parent(void)
+void atfork_parent(const struct atfork_run *run)
 {
-    struct handlers *last = last_seen;
-
-    for (struct handlers *h = first_seen; h; h = h == last ? NULL : h->newer)
+    for (struct atfork_handlers *h = run->first; h; h = h == run->last ? NULL : h->newer)
         if (h->parent)
             h->parent();
 }
 
-void atfork_child(void)
+void atfork_child(const struct atfork_run *run)
 {
-    struct handlers *last = last_seen;
-
-    for (struct handlers *h = first_seen; h; h = h == last ? NULL : h->newer)
+    for (struct atfork_handlers *h = run->first; h; h = h == run->last ? NULL : h->newer)
         if (h->child)
             h->child();
 }

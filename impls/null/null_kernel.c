@@ -91,15 +91,16 @@ const struct tl_signal_ops null_signal = {
 
 static int fork_one(pid_t *pid)
 {
+    struct atfork_run run;
     int saved = errno, err;
 
-    atfork_prepare();
+    atfork_prepare(&run);
     *pid = fork();
     err = posix_answer(*pid < 0, saved);
     if (*pid)
-        atfork_parent();
+        atfork_parent(&run);
     else
-        atfork_child();
+        atfork_child(&run);
     return err;
 }
 

@@ -216,13 +216,14 @@ static int fork_some(pid_t *pid, bool all)
 {
     struct lwp *lwp;
     struct forked forked;
+    struct atfork_run run;
     int saved = errno;
 
 #if USER_MN
     if (watch_may_fork())
         return watch_may_fork();
 #endif
-    atfork_prepare();
+    atfork_prepare(&run);
     lwp = lwp_self(); /* a handler may have switched */
     hold(lwp);
     library_lock();
@@ -230,7 +231,7 @@ static int fork_some(pid_t *pid, bool all)
     if (forked.err || forked.pid) {
         library_unlock();
         release(lwp);
-        atfork_parent();
+        atfork_parent(&run);
     } else {
         library_unlock();
         signals_fork(lwp, all);
@@ -243,7 +244,7 @@ static int fork_some(pid_t *pid, bool all)
 #endif
         release(lwp);
         preempt_forked(lwp); /* EAGAIN: no more timers: then nobody is preempted */
-        atfork_child();
+        atfork_child(&run);
     }
     *pid = forked.pid;
     errno = saved;
