@@ -151,7 +151,7 @@ static const struct tl_mutant atfork_swapped = {
     .name = "atfork-parent-child-swapped",
     .fault = "parent handlers run in the child and the other way round",
     .kills = "fork.atfork-order fork.atfork-nested",
-    .of = "nptl clone green",
+    .of = "nptl clone green hybrid",
     .apply = apply_swap,
 };
 TL_MUTANT_OF(atfork_swapped);
@@ -186,7 +186,7 @@ static const struct tl_mutant atfork_fifo = {
     .name = "atfork-prepare-fifo",
     .fault = "prepare handlers run in the order of registration",
     .kills = "fork.atfork-order",
-    .of = "nptl clone green",
+    .of = "nptl clone green hybrid",
     .apply = apply_fifo,
 };
 TL_MUTANT_OF(atfork_fifo);

@@ -200,7 +200,7 @@ static const struct tl_mutant fork_renames = {
     .name = "fork-renames-caller",
     .fault = "the caller has another id in the child",
     .kills = "fork.caller-continues",
-    .of = "nptl clone green",
+    .of = "nptl clone green hybrid",
     .apply = apply_self,
 };
 TL_MUTANT_OF(fork_renames);
@@ -228,7 +228,7 @@ static const struct tl_mutant fork_opens_mask = {
     .name = "fork-opens-mask",
     .fault = "the child starts with no signal blocked",
     .kills = "fork.child-mask-and-keys",
-    .of = "nptl clone green",
+    .of = "nptl clone green hybrid",
     .apply = apply_mask,
 };
 TL_MUTANT_OF(fork_opens_mask);
@@ -257,7 +257,7 @@ static const struct tl_mutant fork_copies_pending = {
     .name = "fork-copies-pending",
     .fault = "what is pending for the parent is pending for the child, too",
     .kills = "fork.pending-cleared",
-    .of = "nptl clone green",
+    .of = "nptl clone green hybrid",
     .apply = apply_pending,
 };
 TL_MUTANT_OF(fork_copies_pending);

@@ -236,7 +236,7 @@ static const struct tl_mutant fork_loses_mask = {
     .name = "fork-exec-loses-mask",
     .fault = "the child of fork has no signal blocked, and so has the program it executes",
     .kills = "fork.exec",
-    .of = "nptl clone green",
+    .of = "nptl clone green hybrid",
     .apply = apply_opening,
 };
 TL_MUTANT_OF(fork_loses_mask);
@@ -279,7 +279,7 @@ static const struct tl_mutant threads_start_masked = {
     .name = "threads-start-masked",
     .fault = "a new thread has all signals blocked, and so has the program that it spawns",
     .kills = "fork.spawn fork.vfork",
-    .of = "nptl clone green",
+    .of = "nptl clone green hybrid",
     .apply = apply_masked,
 };
 TL_MUTANT_OF(threads_start_masked);
@@ -319,7 +319,7 @@ static const struct tl_mutant threads_are_processes = {
     .name = "threads-are-processes",
     .fault = "each thread is a process: exec replaces only one of them",
     .kills = "exec.ends-threads",
-    .of = "nptl green",
+    .of = "nptl green hybrid",
     .apply = apply_process,
 };
 TL_MUTANT_OF(threads_are_processes);

@@ -85,7 +85,7 @@ static const struct tl_mutant fork_keeps_thread = {
     .name = "fork-keeps-thread",
     .fault = "one of the other threads goes on in the child",
     .kills = "fork.one-thread",
-    .of = "nptl clone green",
+    .of = "nptl clone green hybrid",
     .apply = apply,
 };
 TL_MUTANT_OF(fork_keeps_thread);

@@ -297,7 +297,7 @@ static const struct tl_mutant no_create_in_child = {
     .name = "fork-child-cannot-create",
     .fault = "the child still counts the vanished threads and refuses to create one",
     .kills = "fork.create-in-child fork.storm",
-    .of = "nptl clone green",
+    .of = "nptl clone green hybrid",
     .apply = apply_create,
 };
 TL_MUTANT_OF(no_create_in_child);
@@ -307,7 +307,7 @@ static const struct tl_mutant fork_frees_locks = {
     .name = "fork-frees-locks",
     .fault = "a mutex that a vanished thread holds can be had in the child",
     .kills = "fork.lock-state",
-    .of = "nptl clone green",
+    .of = "nptl clone green hybrid",
     .apply = apply_locks,
 };
 TL_MUTANT_OF(fork_frees_locks);
