@@ -419,7 +419,7 @@ static inline void park_trusting(struct uthread *self)
 {
     struct lwp *lwp = lwp_self();
 #if USER_MN
-    struct uthread *next = lwp->slot;
+    struct uthread *next = USER_LOAD(lwp->slot);
 
     /* The only LWP, and somebody has just been made ready: it is the next. */
     if (USER_LIKELY(next && next != self && is_next(lwp))) {

@@ -497,10 +497,10 @@ static __attribute__((noinline)) struct uthread *yield_alone(struct lwp *lwp)
 /* On the only LWP, nobody is ready but those that yielded, and nothing else is to be done: as in
  * M:1. Nobody has a home then, but for the first thread at its end, and nobody fills the inbox. By
  * one branch: each of these alone would be a cheap one, but there are many. */
-static inline bool only_yielders(const struct lwp *lwp)
+static inline bool only_yielders(struct lwp *lwp)
 {
-    return lwp->fifo.head &&
-           !(USER_LOAD(lib.slow.any) | (uintptr_t)lib.multi | (uintptr_t)lwp->slot |
+    return USER_LOAD(lwp->fifo.head) &&
+           !(USER_LOAD(lib.slow.any) | (uintptr_t)lib.multi | (uintptr_t)USER_LOAD(lwp->slot) |
              (uintptr_t)lwp->preempt.here.head | deque_size(&lwp->deque));
 }
 
