@@ -14,6 +14,8 @@ static inline void settle(struct tl_ctx *ctx)
 {
     if (tl_trait(ctx, TL_BLOCKS_ALONE))
         usleep(1000);
+    else if (tl_trait(ctx, TL_PARALLEL) && ctx->impl->sleep)
+        ctx->impl->sleep(1000000); /* whoever yields alone on its kernel thread is back at once */
     else
         for (int i = 0; i < 20; i++)
             ctx->impl->yield();

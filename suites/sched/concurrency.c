@@ -57,7 +57,7 @@ static const struct tl_mutant concurrency_forgotten = {
     .name = "concurrency-forgotten",
     .fault = "the concurrency that is set is accepted and forgotten",
     .kills = "concurrency.set-get",
-    .of = "nptl clone green",
+    .of = "hybrid",
     .apply = apply,
 };
 TL_MUTANT_OF(concurrency_forgotten);

@@ -199,6 +199,6 @@ static void apply_retires(struct tl_impl *impl)
 
 MUTANT(never_adds, "concurrency-adds-nothing",
        "the concurrency that is set is told, but adds no kernel threads", "concurrency.adds",
-       "nptl clone green", apply_adds);
+       "hybrid", apply_adds);
 MUTANT(never_retires, "concurrency-only-grows", "kernel threads never end before the process does",
-       "concurrency.retires", "nptl clone green", apply_retires);
+       "concurrency.retires", "hybrid", apply_retires);
