@@ -224,6 +224,10 @@ def test_every_check_has_a_mutant_and_every_number_rests_on_checks():
     listed = json.loads(threadlab("list", "--json").stdout)
     kills = {name for mutant in listed["mutants"].values() for name in mutant["kills"].split()}
     assert kills - set(listed["checks"]) == set()
+    # Faults inside an implementation are in CONFIG=inject only: read from the source.
+    for source in (ROOT / "suites").glob("*/*.c"):
+        for text in re.findall(r'\.kills = "([^"]*)"', source.read_text(encoding="utf-8")):
+            kills.update(text.split())
     assert set(listed["checks"]) - kills == set()
     rests = {name for bench in listed["benches"].values() for name in bench["rests_on"]}
     assert rests - set(listed["checks"]) == set()
@@ -233,10 +237,10 @@ def test_every_check_has_a_mutant_and_every_number_rests_on_checks():
 
 def test_torture_makes_a_failure_small():
     result = threadlab("check", "--torture", "1s", "--seed", "1", "--impl", "green", "--mutant",
-                       "sem-loses-posts", "--deadline", "5s", timeout=300)
+                       "sem-loses-posts", "--deadline", "5s", "torture.random", timeout=600)
     assert result.returncode == 1
     program = [line for line in result.stdout.splitlines() if line.startswith("#     thread")]
-    assert 2 <= len(program) <= 12, result.stdout
+    assert 2 <= len(program) <= 24, result.stdout  # of many more
     assert any("waits for semaphore" in line for line in program)
     assert "  seed: " in result.stdout
 
