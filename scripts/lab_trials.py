@@ -18,7 +18,7 @@ RACE = "cond-waits-in-two-steps"
 CHECKED = "nptl,clone,green,hybrid"
 CHECKS = ["join.waits", "join.cancelled-joiner", "mutex.exclusion", "cond.timed", "sem.count",
           "cancel.blocked-sleep", "handler.during-switch", "fp.environment", "stack.alignment*"]
-PROGRAMS = ["--seed", "7", "--deadline", "2s"]
+PROGRAMS = ["--seed", "7", "--deadline", "60s", "torture.random"]
 
 
 def place_commands():
