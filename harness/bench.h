@@ -151,6 +151,9 @@ uint64_t tl_random(uint64_t *state);
  * so that `return tl_failed(ctx, "create: %s", strerror(e));` reads well. Any thread. */
 enum tl_status tl_unsupported(struct tl_ctx *ctx, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* With the implementation's own reason (tl_impl.why_not) for a thing that it refused with ENOTSUP:
+ * if (error == ENOTSUP) return tl_refused(ctx, "mutex.robust"); */
+enum tl_status tl_refused(struct tl_ctx *ctx, const char *what);
 enum tl_status tl_invalid(struct tl_ctx *ctx, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 enum tl_status tl_failed(struct tl_ctx *ctx, const char *format, ...)

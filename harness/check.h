@@ -101,10 +101,6 @@ bool tl_call(struct tl_ctx *ctx, const char *what, int got, int wanted);
  * other threads of a check that they may stop. */
 enum tl_status tl_verdict(struct tl_ctx *ctx);
 
-/* TL_UNSUPPORTED with the implementation's own reason for `what` (see tl_impl.why_not), as in
- * if (err == ENOTSUP) return tl_refused(ctx, "mutex.robust"); */
-enum tl_status tl_refused(struct tl_ctx *ctx, const char *what);
-
 /* One line for the reader beside the verdict, printf-like: a row of a table, a limit that was
  * found. 8 KiB in all; what is more is cut. Not from several threads at once. */
 void tl_say(struct tl_ctx *ctx, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -57,12 +57,6 @@ enum tl_status tl_verdict(struct tl_ctx *ctx)
     return atomic_load(&now.result->reason_taken) ? TL_FAILED : TL_OK;
 }
 
-enum tl_status tl_refused(struct tl_ctx *ctx, const char *what)
-{
-    const char *why = ctx->impl->why_not ? ctx->impl->why_not(what) : NULL;
-    return tl_unsupported(ctx, "%s%s%s", what, why ? ": " : " is not offered", why ? why : "");
-}
-
 void tl_say(struct tl_ctx *ctx, const char *format, ...)
 {
     va_list args;

@@ -210,6 +210,12 @@ STATUS_FUNCTION(tl_unsupported, TL_UNSUPPORTED)
 STATUS_FUNCTION(tl_invalid, TL_INVALID)
 STATUS_FUNCTION(tl_failed, TL_FAILED)
 
+enum tl_status tl_refused(struct tl_ctx *c, const char *what)
+{
+    const char *why = c->impl->why_not ? c->impl->why_not(what) : NULL;
+    return tl_unsupported(c, "%s%s%s", what, why ? ": " : " is not offered", why ? why : "");
+}
+
 void tl_count(struct tl_ctx *c, const char *name, uint64_t n)
 {
     int i = 0;

@@ -286,6 +286,7 @@ static const char *null_why_not(const char *what)
                                 "costs: a post in the middle of another call would be lost"},
         {"mutex.pi", "its owner never runs while another waits: there is nothing to inherit"},
         {"mutex.shared-recursive", "it would have to wait for another process"},
+        {"attr.stack", "a thread runs on the stack of its creator"},
         {"info.stack", "a thread runs on the stack of its creator"},
         {"info.set_sched", "all threads are one kernel thread, one after the other"},
         {"info.get_sched", "all threads are one kernel thread, one after the other"},

@@ -59,11 +59,18 @@ struct gate {
     _Atomic unsigned finished;
 };
 
-/* Notes the first thing that went wrong in the name of `what`. Any thread. */
+/* Takes down the first status that is not TL_OK, and answers it. Any thread. */
+static inline enum tl_status gate_note(struct gate *g, enum tl_status status)
+{
+    enum tl_status none = TL_OK;
+
+    return atomic_compare_exchange_strong(&g->status, &none, status) ? status : none;
+}
+
+/* What went wrong, in the name of `what`. Any thread. */
 static inline enum tl_status gate_fail(struct gate *g, const char *what, int error)
 {
     enum tl_status status;
-    enum tl_status none = TL_OK;
 
     if (error == EDEADLK)
         status = tl_invalid(g->ctx,
@@ -72,9 +79,7 @@ static inline enum tl_status gate_fail(struct gate *g, const char *what, int err
                             what);
     else
         status = tl_failed(g->ctx, "%s: %s", what, strerror(error));
-    if (!atomic_compare_exchange_strong(&g->status, &none, status))
-        status = none;
-    return status;
+    return gate_note(g, status);
 }
 
 static inline enum tl_status gate_status(struct gate *g)
@@ -216,6 +221,8 @@ static inline enum tl_status gate_init_at(struct gate *g, struct tl_ctx *ctx, un
         w->gate = g;
         w->index = g->made;
         error = impl->create(&w->thread, &attr, gate_worker_main, w);
+        if (error == ENOTSUP && attr.stack)
+            return gate_note(g, tl_refused(ctx, "attr.stack"));
         if (error) {
             tl_failed(ctx, "create of thread %u of %u: %s", g->made + 1, workers, strerror(error));
             return gate_fail(g, "create", error);

@@ -24,11 +24,8 @@ static inline pid_t scope_kernel_thread(void)
 /* What create's error for a bound thread says; error is not 0. */
 static inline enum tl_status scope_failed(struct tl_ctx *ctx, bool bound, int error)
 {
-    const char *why = ctx->impl->why_not ? ctx->impl->why_not("attr.bound") : NULL;
-
     if (bound && error == ENOTSUP)
-        return tl_unsupported(ctx, "no bound threads: %s",
-                              why ? why : "not offered by this implementation");
+        return tl_refused(ctx, "attr.bound");
     return tl_failed(ctx, "create%s: %s", bound ? " of a bound thread" : "", strerror(error));
 }
 
