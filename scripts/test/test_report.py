@@ -6,7 +6,6 @@ import pathlib
 import re
 import subprocess
 import sys
-import time
 import xml.etree.ElementTree
 
 import pytest
@@ -90,10 +89,8 @@ def render(run):
 
 def test_the_whole_report(tmp_path):
     record = synthetic.write(tmp_path / "testhost.r1.jsonl", synthetic.full())
-    started = time.monotonic()
     done = command(record)
     assert (done.returncode, done.stderr) == (0, "")
-    assert time.monotonic() - started < 20
     folder = tmp_path / "testhost" / "r1"
     assert done.stdout.strip() == str(folder / "report.html")
     text = (folder / "report.html").read_text(encoding="utf-8")
@@ -107,7 +104,9 @@ def test_the_whole_report(tmp_path):
     assert "linearity 1.8 is outside 0.8..1.25 <noisy>" in page.text
     markdown = (folder / "report.md").read_text(encoding="utf-8")
     pictures = re.findall(r"\(plots/(.*?)\)", markdown)
-    assert sorted(pictures) == sorted(os.listdir(folder / "plots")) and len(pictures) >= 12
+    assert sorted(pictures) == sorted(os.listdir(folder / "plots"))
+    # Pictures are what a report takes its time for: as many as show something, not one a cell.
+    assert 12 <= len(pictures) <= 40
     for name in pictures:
         assert (folder / "plots" / name).read_bytes().startswith(b"\x89PNG")
 
