@@ -45,7 +45,8 @@ struct tl_check {
     uint32_t traits;     /* enum tl_trait: who lacks one does not promise it. (The control is never
                           * excused.) */
     const char *params;  /* "tls=full": values of parameters, in implementations that have them; the
-                          * property is one of that mode. NULL: defaults */
+                          * property is one of that mode, and not asked of another. NULL: of all */
+    const char *prefers; /* likewise, where nobody asks for another value. NULL: none */
     uint32_t flags;      /* enum tl_check_flag */
     unsigned pus;        /* PUs that it needs; 0: 1 */
     unsigned

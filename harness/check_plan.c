@@ -45,6 +45,55 @@ static void set_params(struct check_case *c, const struct tl_impl *impl, const c
     }
 }
 
+static const char *value_in(const struct check_case *c, const char *name)
+{
+    for (int i = 0; i < c->nparams; i++)
+        if (strcmp(c->params[i].name, name) == 0)
+            return c->params[i].value;
+    return NULL;
+}
+
+static uint32_t promised(const struct check_case *c)
+{
+    uint32_t traits = c->impl->traits;
+    for (const struct tl_param *p = c->impl->params; p && p->name; p++)
+        if (p->traits)
+            traits = p->traits(value_in(c, p->name), traits);
+    return traits;
+}
+
+/* Does it need something that a value takes away? Then says so. */
+static bool taken_away(struct check_case *c)
+{
+    char why[160];
+    for (const struct tl_param *p = c->impl->params; p && p->name; p++) {
+        const char *lacks = p->lacks ? p->lacks(value_in(c, p->name)) : NULL;
+        size_t n = lacks ? strlen(lacks) : 0;
+        for (const char *at = c->check->needs ? c->check->needs : ""; lacks && *at;
+             at += strcspn(at, " "), at += strspn(at, " "))
+            if (strncmp(at, lacks, n) == 0 && strchr(" .", at[n])) {
+                ops_why_not(c->impl, lacks, why, sizeof why);
+                snprintf(c->refused, sizeof c->refused, "%s: %s", lacks, why);
+                c->excused = true;
+                return true;
+            }
+    }
+    return false;
+}
+
+/* Is it to be asked of another mode than the property is one of? */
+static bool other_mode(struct check_case *c, const struct check_case *wanted)
+{
+    for (int i = 0; i < c->nparams; i++)
+        if (strcmp(c->params[i].value, wanted->params[i].value) != 0) {
+            snprintf(c->refused, sizeof c->refused, "a property of %s=%s, and %s is asked for",
+                     c->params[i].name, wanted->params[i].value, c->params[i].value);
+            c->excused = true;
+            return true;
+        }
+    return false;
+}
+
 static void refuse(struct check_case *c, unsigned pus)
 {
     char missing[64], why[160];
@@ -54,15 +103,16 @@ static void refuse(struct check_case *c, unsigned pus)
         snprintf(c->refused, sizeof c->refused, "%s: %s", missing, why);
         return;
     }
-    uint32_t lacks = check_is_control(c->impl) ? 0 : check->traits & ~c->impl->traits;
+    uint32_t lacks = check_is_control(c->impl) ? 0 : check->traits & ~promised(c);
     for (unsigned bit = 0; ops_trait_name(bit); bit++)
         if (lacks & (1u << bit)) {
             ops_why_not(c->impl, ops_trait_name(bit), why, sizeof why);
             snprintf(c->refused, sizeof c->refused, "not %s: %s", ops_trait_name(bit), why);
+            c->excused = c->impl->traits & (1u << bit);
             return;
         }
-    c->too_few_pus = check->pus > pus;
-    if (c->too_few_pus)
+    c->excused = check->pus > pus;
+    if (c->excused)
         snprintf(c->refused, sizeof c->refused, "needs %u PUs, this process may use %u", check->pus,
                  pus);
 }
@@ -82,15 +132,19 @@ void check_case_make(const struct tl_impl *impl, const struct tl_check *check,
         snprintf(v->name, sizeof v->name, "%s", p->name);
         snprintf(v->value, sizeof v->value, "%.*s", (int)strcspn(p->values, ","), p->values);
     }
+    set_params(c, impl, check->prefers);
     set_params(c, impl, check->params);
     for (int i = 0; i < ngiven; i++)
         set_param(c, impl, given[i].name, strlen(given[i].name), given[i].value,
                   strlen(given[i].value));
+    struct check_case wanted = *c;
+    set_params(&wanted, impl, check->params);
     if (impl == &check_kernel)
         return;
     if (check_is_control(impl) && (check->flags & TL_CHECK_CONCURRENT))
         c->expect = EXPECT_FAIL;
-    refuse(c, pus);
+    if (!other_mode(c, &wanted) && !taken_away(c))
+        refuse(c, pus);
 }
 
 /* ---- the plan -------------------------------------------------------------------------------- */
@@ -211,7 +265,7 @@ void check_plan_free(struct check_plan *plan)
 bool check_as_expected(const struct check_case *c)
 {
     bool failed = c->status != TL_OK && c->status != TL_UNSUPPORTED;
-    if (c->too_few_pus)
+    if (c->excused)
         return c->status == TL_UNSUPPORTED;
     switch (c->expect) {
     case EXPECT_PROMISED:

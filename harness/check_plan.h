@@ -25,7 +25,7 @@ struct check_case {
     struct cell_value params[CELL_VALUES];
     int nparams;
     char refused[256]; /* not "": unsupported, known without running it, and why */
-    bool too_few_pus;  /* that is why: the machine's fault, whatever is expected */
+    bool excused;      /* the PUs, or values that were asked for, are why, whatever is expected */
     uint64_t seed;
     uint64_t deadline_ns;
     uint64_t without[CELL_PARTS / 64]; /* parts of its program that are left out */

@@ -27,7 +27,7 @@
 #include <sys/types.h>
 #include <time.h>
 
-#define TL_ABI 3 /* changes when a plugin compiled against an older header would misbehave */
+#define TL_ABI 4 /* changes when a plugin compiled against an older header would misbehave */
 
 /* Promises that no function pointer can express. */
 enum tl_trait {
@@ -94,6 +94,11 @@ struct tl_param {
     /* NULL, or: the "NAME=VALUE" that must stand in the environment before the process starts for
      * this value to hold, or NULL if none must. Called by the driver, outside run(). */
     const char *(*env)(const char *value);
+    /* NULL, or: which traits are promised with this value, of an implementation that promises
+     * `traits` with the others. Of checks only; benchmarks go by struct tl_impl. */
+    uint32_t (*traits)(const char *value, uint32_t traits);
+    /* NULL, or: the sub-table that is not offered with this value ("fork"), or NULL. Of checks. */
+    const char *(*lacks)(const char *value);
 };
 
 /* Opaque storage of the synchronisation objects. An implementation asserts that its own fits.

@@ -319,6 +319,24 @@ def test_too_few_pus_are_nobodys_fault():
     assert "1 unsupported; 0 not as expected" in result.stdout
 
 
+@pytest.mark.parametrize("values, property, why", [
+    ("lwps=1", "affinity.honoured", "not parallel: with lwps=1"),
+    ("lwps=4", "policy.fifo", "a property of lwps=1, and 4 is asked for"),
+    ("detector=seccomp", "fork.one-thread", "fork: with detector=seccomp"),
+])
+def test_values_that_take_a_promise_away(values, property, why):
+    result = threadlab("check", "--impl", "hybrid", "--expect", ROOT / "impls", "--set", values,
+                       property)
+    assert result.returncode == 0, result.stdout
+    assert f"# SKIP {why}" in result.stdout
+    assert "1 unsupported; 0 not as expected" in result.stdout
+
+
+def test_values_that_a_check_prefers_give_way():
+    result = threadlab("check", "--impl", "green", "--set", "quantum=300", "preempt.spinner")
+    assert result.returncode == 0 and "1 passed" in result.stdout, result.stdout
+
+
 @pytest.mark.parametrize("places, words", [
     (["nowhere"], "nowhere"), (["compact", "spread"], "--place once")])
 def test_place_that_cannot_be(places, words):

@@ -106,8 +106,8 @@ static const char *because(const char *what)
 }
 
 static const struct tl_param params[] = {
-    {"colour", "red,green,blue", "of the thread", NULL},
-    {"shape", "round,square", "of the thread", NULL},
+    {"colour", "red,green,blue", "of the thread", NULL, NULL, NULL},
+    {"shape", "round,square", "of the thread", NULL, NULL, NULL},
     {0},
 };
 

@@ -106,8 +106,8 @@ static int clone_run(const struct tl_boot *boot, void *(*entry)(void *), void *a
 static const struct tl_param clone_params[] = {
     {"recycle", "stack,none,thread",
      "what an ended thread leaves to the next: stack and TLS block, nothing, or its kernel thread",
-     NULL},
-    {NULL, NULL, NULL, NULL},
+     NULL, NULL, NULL},
+    {0},
 };
 
 static const char *why_not(const char *what)

@@ -232,8 +232,9 @@ static const char *cache_env(const char *value)
 }
 
 static const struct tl_param nptl_params[] = {
-    {"cache", "on,off", "the C library keeps the stacks of ended threads for new ones", cache_env},
-    {NULL, NULL, NULL, NULL},
+    {"cache", "on,off", "the C library keeps the stacks of ended threads for new ones", cache_env,
+     NULL, NULL},
+    {0},
 };
 
 static void pause_ns(uint64_t ns)

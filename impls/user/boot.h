@@ -13,29 +13,55 @@
 #define HWCAP2_FSGSBASE (1 << 1) /* Linux 5.9, x86-64 */
 #endif
 
+static uint32_t policy_traits(const char *value, uint32_t traits)
+{
+    return strcmp(value, "fifo") ? traits & ~TL_YIELD_IS_FIFO : traits;
+}
+
+static uint32_t preempt_traits(const char *value, uint32_t traits)
+{
+    return strcmp(value, "off") ? traits | TL_PREEMPTIVE : traits;
+}
+
+#if USER_MN
+static uint32_t lwps_traits(const char *value, uint32_t traits)
+{
+    return strcmp(value, "1") ? traits : traits & ~TL_PARALLEL;
+}
+
+static const char *detector_lacks(const char *value)
+{
+    return strcmp(value, "seccomp") ? NULL : "fork";
+}
+#endif
+
 static const struct tl_param user_params[] = {
     {"recycle", "stack,none", "what an ended thread leaves to the next: its stack, or nothing",
-     NULL},
-    {"tls", "errno,full", "what is private: errno, or the whole TLS block (_Thread_local)", NULL},
+     NULL, NULL, NULL},
+    {"tls", "errno,full", "what is private: errno, or the whole TLS block (_Thread_local)", NULL,
+     NULL, NULL},
 #if USER_MN
     {"policy", "steal,fifo,lifo,priority",
      "order of ready threads: queues of each LWP with stealing, or one for all: as they became "
      "ready, the reverse, or by priority",
-     NULL},
-    {"lwps", "0,1,2,4,16", "kernel threads that run unbound threads; 0: as many as PUs", NULL},
+     NULL, policy_traits, NULL},
+    {"lwps", "0,1,2,4,16", "kernel threads that run unbound threads; 0: as many as PUs", NULL,
+     lwps_traits, NULL},
     {"detector", "jacket,none,proc,perf,seccomp",
      "how it learns that a kernel thread blocks: from calls made through it, not at all, or from "
      "those and from the kernel",
-     NULL},
+     NULL, NULL, detector_lacks},
 #else
     {"policy", "fifo,lifo,priority",
-     "order of the run queue: as they became ready, the reverse, or by priority", NULL},
+     "order of the run queue: as they became ready, the reverse, or by priority", NULL,
+     policy_traits, NULL},
 #endif
     {"preempt", "off,timer,cputime",
      "a thread loses the PU after a quantum: never, of time, or of CPU time (whole kernel ticks)",
+     NULL, preempt_traits, NULL},
+    {"quantum", "10000,3000,1000,300,100", "microseconds between two ticks of preempt", NULL, NULL,
      NULL},
-    {"quantum", "10000,3000,1000,300,100", "microseconds between two ticks of preempt", NULL},
-    {NULL, NULL, NULL, NULL},
+    {0},
 };
 
 static enum user_policy policy_named(const char *name)
@@ -348,10 +374,12 @@ static const char *user_why_not(const char *what)
     } reasons[] = {
 #if USER_MN
         {"blocks-alone", "a blocking call takes its kernel thread with it, of which there are few"},
+        {"parallel", "with lwps=1 there is one kernel thread, on one PU at a time"},
         {"preemptive", "a thread that never yields keeps its kernel thread"},
         {"one-to-one", "several threads share a kernel thread"},
         {"yield-is-fifo", "each kernel thread has queues of its own, and takes from the others'"},
         {"fork.fork_all", "the other kernel threads would have to be made anew in the child"},
+        {"fork", "with detector=seccomp: a child could not get rid of the filter"},
 #else
         {"io.blocking", "there is one kernel thread, which the call would stop: nobody is there to "
                         "take its place"},

@@ -81,6 +81,7 @@ static const struct tl_check check = {
                "of the C library: the next thread would wait for it on the same kernel thread, "
                "for ever",
     .params = BUSY_PREEMPT,
+    .prefers = BUSY_QUANTUM,
     .flags = TL_CHECK_CONCURRENT,
     .deadline_s = 30,
     .run = run,

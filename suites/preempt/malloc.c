@@ -85,6 +85,7 @@ static const struct tl_check check = {
                "replaced inside, the next one enters it half changed, or waits for a lock that "
                "itself holds",
     .params = BUSY_PREEMPT,
+    .prefers = BUSY_QUANTUM,
     .flags = TL_CHECK_CONCURRENT,
     .deadline_s = 120,
     .run = run,

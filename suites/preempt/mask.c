@@ -84,6 +84,7 @@ static const struct tl_check check = {
                "of several, another would take the signal",
     .needs = "signal.mask",
     .params = BUSY_PREEMPT ",lwps=1",
+    .prefers = BUSY_QUANTUM,
     .flags = TL_CHECK_CONCURRENT,
     .deadline_s = 120,
     .run = run,

@@ -122,6 +122,7 @@ static const struct tl_check fp = {
     .meaning = "a switch that saves what a function call saves loses the others. 512-bit "
                "registers are not asked, but are in the same frame",
     .params = BUSY_PREEMPT,
+    .prefers = BUSY_QUANTUM,
     .flags = TL_CHECK_CONCURRENT,
     .deadline_s = 120,
     .run = run_fp,
@@ -171,6 +172,7 @@ static const struct tl_check private_errno = {
               "and look at it",
     .meaning = "what a handler, or the thread that it lets run, leaves in errno would show",
     .params = BUSY_PREEMPT,
+    .prefers = BUSY_QUANTUM,
     .flags = TL_CHECK_CONCURRENT,
     .deadline_s = 120,
     .run = run_errno,

@@ -44,6 +44,7 @@ static const struct tl_check check = {
                "shares are is not asked",
     .needs = "sleep",
     .params = BUSY_PREEMPT,
+    .prefers = BUSY_QUANTUM,
     .flags = TL_CHECK_CONCURRENT,
     .deadline_s = 120,
     .run = run,

@@ -103,6 +103,7 @@ static const struct tl_check check = {
                "that comes in the place of its holder gets it as well. Lines that are torn, lost "
                "or out of order show that",
     .params = BUSY_PREEMPT,
+    .prefers = BUSY_QUANTUM,
     .flags = TL_CHECK_CONCURRENT,
     .deadline_s = 120,
     .run = run,

@@ -105,7 +105,7 @@ static const struct tl_check yield_lifo = {
         "times each: the last one first, and then in turns",
     .meaning = "a thread that is first again when it yields would run alone",
     .needs = "sem",
-    .params = "policy=lifo,lwps=1",
+    .params = "policy=lifo,lwps=1,detector=jacket",
     .flags = TL_CHECK_CONCURRENT,
     .run = run_lifo,
 };
@@ -153,7 +153,7 @@ static const struct tl_check yield_priority = {
     .meaning = "asked where the library schedules: a kernel's order is disturbed by what blocks in "
                "it",
     .needs = "sem info.set_sched info.get_sched",
-    .params = "policy=priority,lwps=1",
+    .params = "policy=priority,lwps=1,detector=jacket",
     .flags = TL_CHECK_CONCURRENT,
     .run = run_priority,
 };
@@ -185,7 +185,7 @@ static const struct tl_check set_priority = {
     .meaning = "a priority that counts from the next wait only is seen; preemption by who was "
                "raised is not asked",
     .needs = "sem info.set_sched info.get_sched",
-    .params = "policy=priority,lwps=1",
+    .params = "policy=priority,lwps=1,detector=jacket",
     .flags = TL_CHECK_CONCURRENT,
     .run = run_change,
 };

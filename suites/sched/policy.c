@@ -126,7 +126,7 @@ static const struct tl_check policy_fifo = {
               "on, which then waits for them",
     .meaning = "any other order is seen; what has been ready before is not in the way here",
     .needs = "sem",
-    .params = "policy=fifo,lwps=1",
+    .params = "policy=fifo,lwps=1,detector=jacket",
     .flags = TL_CHECK_CONCURRENT,
     .run = run_fifo,
 };
@@ -141,7 +141,7 @@ static const struct tl_check policy_lifo = {
     .method = "as policy.fifo",
     .meaning = "as policy.fifo; who yields is an exception, and is not asked",
     .needs = "sem",
-    .params = "policy=lifo,lwps=1",
+    .params = "policy=lifo,lwps=1,detector=jacket",
     .flags = TL_CHECK_CONCURRENT,
     .run = run_lifo,
 };
@@ -192,7 +192,7 @@ static const struct tl_check policy_priority = {
     .meaning = "any order but that of the priorities is seen; a priority that changes, and "
                "preemption, are not asked",
     .needs = "sem info.set_sched info.get_sched",
-    .params = "policy=priority,lwps=1",
+    .params = "policy=priority,lwps=1,detector=jacket",
     .flags = TL_CHECK_CONCURRENT,
     .run = run_priority,
 };

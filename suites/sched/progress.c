@@ -360,6 +360,7 @@ static const struct tl_check spin = {
     .meaning = "without preemption the other one never gets the PU, and the spinning thread gives "
                "up; how soon it is preempted is not asked",
     .traits = TL_PREEMPTIVE,
+    .params = "preempt=timer",
     .flags = TL_CHECK_CONCURRENT,
     .run = run_spin,
 };

@@ -445,7 +445,7 @@ static const struct tl_check torture_preempted = {
     .meaning = "a library that is interrupted with its data half changed loses what torture.random "
                "counts, or crashes. Where there is no such mode, it is torture.random",
     .needs = "mutex",
-    .params = "preempt=timer,quantum=100",
+    .prefers = "preempt=timer,quantum=100",
     .flags = TL_CHECK_CONCURRENT,
     .run = run,
     .after = after,

@@ -166,7 +166,7 @@ static int fork_atfork(void (*prepare)(void), void (*parent)(void), void (*child
 
 static const struct tl_param params[] = {
     {"fault", "none,create,join,bound,yield,mutex,sem,signal,payload,mask,fork,atfork",
-     "the promise that is broken", NULL},
+     "the promise that is broken", NULL, NULL, NULL},
     {0},
 };
 static const struct tl_mutex_ops mutex_ops = {.init = mutex_init,
