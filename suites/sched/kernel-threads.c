@@ -39,12 +39,16 @@ static _Atomic int blocking, all_block, ran;
 /* By the plain call: a jacket would give the kernel thread to others. */
 static void *block(void *arg)
 {
+    ssize_t got;
     char byte;
 
     if (atomic_fetch_add(&blocking, 1) + 1 == BLOCKED)
         atomic_store(&all_block, 1);
-    TL_EXPECT(ctx, read(ends[0], &byte, 1) == 1,
-              "nobody wrote while %d threads were blocked in read: %s", BLOCKED, strerror(errno));
+    do /* no SA_RESTART resumes a read with a limit: signal(7) */
+        got = read(ends[0], &byte, 1);
+    while (got < 0 && errno == EINTR);
+    TL_EXPECT(ctx, got == 1, "nobody wrote while %d threads were blocked in read: %s", BLOCKED,
+              strerror(errno));
     return arg;
 }
 
