@@ -462,7 +462,7 @@ static int post_sometimes(struct tl_sem *s)
 {
     static _Atomic unsigned posts;
 
-    return atomic_fetch_add(&posts, 1) % 2 ? 0 : sound->post(s);
+    return atomic_fetch_add(&posts, 1) % 2 ? sound->post(s) : 0;
 }
 
 static void apply(struct tl_impl *impl)
@@ -474,9 +474,9 @@ static void apply(struct tl_impl *impl)
 static const struct tl_mutant sem_loses_posts = {
     .abi = TL_ABI,
     .name = "sem-loses-posts",
-    .fault = "every other post is lost",
+    .fault = "every other post is lost, the first among them",
     .kills = "torture.random torture.preempted",
-    .of = "nptl clone green",
+    .of = "nptl clone green hybrid",
     .apply = apply,
 };
 TL_MUTANT_OF(sem_loses_posts);
