@@ -21,13 +21,16 @@ four, and one alone by some tenths of a per cent, for what the kernel does on th
 are right with one CPU; with more, `lab truth` says of each whether it was.
 """
 
+import contextlib
+import os
 import pathlib
 import re
+import select
 import shutil
 import signal
 import subprocess
 import sys
-import threading
+import time
 
 from lab_packages import Missing
 
@@ -100,39 +103,57 @@ class Machine:
 
     def boot(self, initramfs, out, deadline, console):
         """Runs the machine in the folder `out`, where its files come to lie. console(line): called
-        for each line of its console. Returns the command's status; None: it did not end well;
-        TimeoutError: the deadline (seconds) came first."""
-        out = pathlib.Path(out)
-        process = subprocess.Popen(self.command(initramfs), cwd=out, stdin=subprocess.DEVNULL,
-                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                   start_new_session=True)
-        late = threading.Event()
+        for each line of its console, and for each text that is written over another one. Returns
+        the command's status; None: it did not end well; TimeoutError: for so many seconds
+        (deadline) nothing came out of it."""
+        out, process, ended = pathlib.Path(out), None, False
 
-        def stop():
-            late.set()
-            process.kill()
+        def end(*_):
+            nonlocal ended
+            ended = True
+            if process:  # may interrupt a wait for it: killed and waited for below
+                sys.exit(128 + signal.SIGTERM)
 
-        timer = threading.Timer(deadline, stop)
-        timer.start()
-        # It has a session of its own, so that a key's signal is ours alone to pass on.
-        before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(stopped(process)))
+        before = signal.signal(signal.SIGTERM, end)
         try:
-            for line in process.stdout:
-                console(line.decode(errors="replace").rstrip("\r\n"))
-            process.wait()
-        except KeyboardInterrupt:
-            stopped(process)
-            raise
+            # A session of its own, so that a key's signal is ours alone to pass on.
+            process = subprocess.Popen(self.command(initramfs), cwd=out, stdin=subprocess.DEVNULL,
+                                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                       start_new_session=True)
+            if ended:
+                end()
+            listen(process.stdout, out / "stdout", deadline, console)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(deadline)
         finally:
-            timer.cancel()
+            if process:
+                process.kill()
+                process.wait()
+                process.stdout.close()
             signal.signal(signal.SIGTERM, before)
-        if late.is_set():
-            raise TimeoutError
         status = out / "status"
         return int(status.read_text()) if status.is_file() else None
 
 
-def stopped(process):
-    process.kill()
-    process.wait()
-    return 128 + signal.SIGTERM
+def listen(pipe, written, deadline, console):
+    """Until the pipe's end. TimeoutError: for `deadline` seconds neither the pipe said anything nor
+    the file `written` has grown."""
+    heard, size, rest = time.monotonic(), 0, b""
+    poll = select.poll()
+    poll.register(pipe, select.POLLIN)
+    while True:
+        if poll.poll(min(1000, 1000 * deadline)):
+            chunk = os.read(pipe.fileno(), 65536)
+            if not chunk:
+                break
+            heard = time.monotonic()
+            *lines, rest = re.split(rb"[\r\n]", rest + chunk)
+            for line in filter(None, lines):
+                console(line.decode(errors="replace"))
+        now = written.stat().st_size if written.is_file() else 0
+        if now != size:
+            heard, size = time.monotonic(), now
+        if time.monotonic() - heard > deadline:
+            raise TimeoutError
+    if rest:
+        console(rest.decode(errors="replace"))

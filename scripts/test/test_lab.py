@@ -1,12 +1,15 @@
 """The lab without its machine: topologies, the image, what is said of counts. `scripts/lab smoke`
 boots."""
 
+import contextlib
 import importlib.machinery
 import importlib.util
 import os
 import pathlib
+import signal
 import subprocess
 import sys
+import time
 import types
 
 import pytest
@@ -14,6 +17,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
 
+import lab_console  # noqa: E402
 import lab_counts  # noqa: E402
 import lab_image  # noqa: E402
 import lab_jobs  # noqa: E402
@@ -306,6 +310,80 @@ def test_a_hung_machine_ends_at_the_deadline(hanging):
     assert said == ["hello"]
 
 
+@pytest.mark.parametrize(("seconds", "ended"), [(9, False), (13, True)])
+@pytest.mark.parametrize("where", ["console", "file"])
+def test_a_machine_that_says_something_is_not_ended(tmp_path, monkeypatch, seconds, ended, where):
+    """On its console, or into the file of its standard output; by a clock of its own."""
+    clock, ends, file = [0], os.pipe(), tmp_path / "written"
+
+    class Poll:
+        def register(self, *_):
+            pass
+
+        def poll(self, _):
+            clock[0] += 1
+            speaks = clock[0] % seconds == 0
+            if clock[0] == 40:
+                os.close(ends[1])
+            elif speaks and where == "console":
+                os.write(ends[1], b"x\r\ny\rz")
+            elif speaks:
+                file.write_text("x" * clock[0])
+            return clock[0] == 40 or (speaks and where == "console")
+
+    monkeypatch.setattr(lab_machine.select, "poll", Poll)
+    monkeypatch.setattr(lab_machine.time, "monotonic", lambda: clock[0])
+    said = []
+    with os.fdopen(ends[0], "rb") as pipe, (
+            pytest.raises(TimeoutError) if ended else contextlib.nullcontext()):
+        lab_machine.listen(pipe, file, 10, said.append)
+    if ended:
+        os.close(ends[1])
+    elif where == "console":
+        assert said == ["x", "y", "zx", "y", "zx", "y", "zx", "y", "z"]
+
+
+@pytest.mark.parametrize("moment", ["listens", "waits"])
+def test_a_signal_ends_the_machine_and_the_lab(hanging, moment):
+    """Also while the lab waits for a machine that has closed its console."""
+    if moment == "waits":
+        qemu = hanging / "bin/qemu-system-aarch64"
+        qemu.write_text("#!/bin/sh\necho $$ >pid\nexec >&- 2>&-\nexec sleep 100\n")
+    else:
+        qemu = hanging / "bin/qemu-system-aarch64"
+        qemu.write_text("#!/bin/sh\necho $$ >pid\nexec sleep 100\n")
+    code = (f"import sys; sys.path.insert(0, {str(ROOT / 'scripts')!r}); import lab_machine as m; "
+            f"m.Machine('k', m.Topology('1')).boot({str(hanging / 'i')!r}, {str(hanging)!r}, 99, "
+            "print)")
+    lab = subprocess.Popen([sys.executable, "-c", code])
+    try:
+        while not (hanging / "pid").is_file() or not (hanging / "pid").read_text():
+            assert lab.poll() is None
+            time.sleep(0.01)
+        time.sleep(0.2)
+        lab.terminate()
+        assert lab.wait(60) == 128 + signal.SIGTERM
+    finally:
+        lab.kill()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((hanging / "pid").read_text()), 0)
+
+
+def test_the_console_tells_how_far_the_machine_is(capsys):
+    clock = [0.0]
+    console = lab_console.Console("HEAD, seed 1", quiet=True, now=lambda: clock[0])
+    for now, line in ((0, "86 cells (80 can run here) x 1 rounds, seed 1 -> r"),
+                      (29, "\x1b[K  1% 1/86  0:00 elapsed, about 0:01 left  a/b"),
+                      (31, "\x1b[K 50% 43/86  0:00 elapsed, about 0:01 left  a/b"),
+                      (40, "\x1b[K 60% 52/86  0:00 elapsed, about 0:01 left  a/b"),
+                      (41, "\x1b[K"), (42, "done")):
+        clock[0] = now
+        console(line)
+    assert capsys.readouterr().err.splitlines() == [
+        "lab: HEAD, seed 1: 80 cells to count", "lab: HEAD, seed 1: 43 of 86 cells, 31 s"]
+    assert console.last == "done"
+
+
 def test_a_hung_machine_is_one_line_and_status_2(hanging):
     kernel = hanging / "lab/kernel/boot/vmlinuz-1"
     kernel.parent.mkdir(parents=True)
@@ -320,4 +398,4 @@ def test_a_hung_machine_is_one_line_and_status_2(hanging):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
                           check=False, env={**os.environ, "THREADLAB_LAB": str(hanging / "lab")})
     assert done.returncode == 2 and done.stderr.splitlines()[-1].startswith(
-        "lab: the machine was ended after 1 s"), done.stderr
+        "lab: the machine was ended after 1 s without a word"), done.stderr
