@@ -52,7 +52,7 @@ static bool adaptive_spin(struct user_mutex *m, struct uthread *self)
         if (!owner) {
             if (plain_try(m, self))
                 return true;
-        } else if (TL_MUTANT("user-adaptive-blind")) {
+        } else if (USER_MUTANT("user-adaptive-blind")) {
             begin = now; /* as long as it takes */
         } else if (USER_LOAD(((struct uthread *)(uintptr_t)owner)->context.pc) || owner == self) {
             return false; /* it does not run */
@@ -136,7 +136,7 @@ static int plain_release(struct user_mutex *m, struct uthread *self)
         return EPERM;
     list_lock(&m->waiters);
     heir = wait_pop(&m->waiters);
-    if (heir && heir->tries >= BARGE_TRIES && !TL_MUTANT("user-barge-never-given"))
+    if (heir && heir->tries >= BARGE_TRIES && !USER_MUTANT("user-barge-never-given"))
         USER_STORE_RELEASE(m->owner, m->waiters.head ? tagged(heir) : heir);
     else
         USER_STORE_RELEASE(m->owner, m->waiters.head ? tagged(NULL) : NULL);

@@ -131,7 +131,7 @@ static inline void release(struct lwp *lwp)
         lwp->hold--;
 }
 
-/* TL_POINT, whose delays are code of the program's. */
+/* TL_POINT and TL_MUTANT, which are code of the program's. */
 #ifdef TL_INJECT
 #define USER_POINT(name)     \
     do {                     \
@@ -139,8 +139,17 @@ static inline void release(struct lwp *lwp)
         TL_POINT(name);      \
         release(lwp_self()); \
     } while (0)
+#define USER_MUTANT(name)         \
+    (__extension__({              \
+        bool chosen;              \
+        hold(lwp_self());         \
+        chosen = TL_MUTANT(name); \
+        release(lwp_self());      \
+        chosen;                   \
+    }))
 #else
 #define USER_POINT(name) ((void)0)
+#define USER_MUTANT(name) false
 #endif
 
 #endif

@@ -119,7 +119,7 @@ static int poller_open(void)
 /* A fault to try the checks with: what a number meant once, it means for ever. */
 static inline bool poller_remembers(int fd)
 {
-    if (TL_MUTANT("user-poller-remembers") && fd < 64) {
+    if (USER_MUTANT("user-poller-remembers") && fd < 64) {
         static uint64_t known;
         bool knew = known >> fd & 1;
 
@@ -170,7 +170,7 @@ static void poller_event(struct lwp *lwp, int fd, uint32_t events)
     }
     /* It cannot fail for want of memory: the kernel knows fd. If it was closed meanwhile, nobody
      * can be helped. */
-    if (others && !TL_MUTANT("user-poller-forgets"))
+    if (others && !USER_MUTANT("user-poller-forgets"))
         poller_arm(fd, 0);
     list_unlock(list);
     while ((t = queue_pop(&woken)))
@@ -331,7 +331,7 @@ static int poller_wait(int fd, uint32_t events, const struct user_deadline *unti
 /* In the child of a fork: the instance is the parent's, and shared. all: who waited still waits. */
 static void poller_fork(bool all)
 {
-    if (TL_MUTANT("user-poller-shared"))
+    if (USER_MUTANT("user-poller-shared"))
         return;
     poller_close();
     poller.lock.held = 0;

@@ -404,15 +404,15 @@ static int preempt_boot(const char *mode, const char *quantum_us)
     preempt.clock = strcmp(mode, "cputime") ? CLOCK_MONOTONIC : CLOCK_THREAD_CPUTIME_ID;
     preempt.quantum_ns = strtoull(quantum_us, NULL, 10) * 1000;
     preempt.faults = (struct preempt_faults){
-        .never = TL_MUTANT("preempt-never"),
-        .anywhere = TL_MUTANT("preempt-anywhere"),
-        .in_calls = TL_MUTANT("preempt-in-callbacks"),
-        .in_handlers = TL_MUTANT("preempt-in-handlers"),
-        .keeps_errno = TL_MUTANT("preempt-keeps-errno"),
-        .keeps_mask = TL_MUTANT("preempt-keeps-mask"),
-        .spoils_vectors = TL_MUTANT("preempt-spoils-vectors"),
-        .not_urgent = TL_MUTANT("preempt-not-urgent"),
-        .not_the_least = TL_MUTANT("preempt-not-the-least"),
+        .never = USER_MUTANT("preempt-never"),
+        .anywhere = USER_MUTANT("preempt-anywhere"),
+        .in_calls = USER_MUTANT("preempt-in-callbacks"),
+        .in_handlers = USER_MUTANT("preempt-in-handlers"),
+        .keeps_errno = USER_MUTANT("preempt-keeps-errno"),
+        .keeps_mask = USER_MUTANT("preempt-keeps-mask"),
+        .spoils_vectors = USER_MUTANT("preempt-spoils-vectors"),
+        .not_urgent = USER_MUTANT("preempt-not-urgent"),
+        .not_the_least = USER_MUTANT("preempt-not-the-least"),
     };
     text_boot();
     if (sigaction(PREEMPT_SIGNAL, &action, NULL))

@@ -160,7 +160,7 @@ static inline uintptr_t pc_of(const ucontext_t *uc)
 
 static inline bool is_inside(const struct lwp *lwp, const ucontext_t *uc)
 {
-    if (TL_MUTANT("user-handlers-anywhere"))
+    if (USER_MUTANT("user-handlers-anywhere"))
         return false;
 #if USER_MN
     if (lwp->current == lwp->idle || USER_LOAD(lwp->outside))

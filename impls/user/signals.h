@@ -227,7 +227,7 @@ static int anybody_offer(struct lwp *lwp, const siginfo_t *info)
 
     if (err == ESRCH)
         err = open_offer(lwp, lwp->current, info);
-    if (TL_MUTANT("user-signal-current-only"))
+    if (USER_MUTANT("user-signal-current-only"))
         return err;
     if (err == ESRCH && last)
         err = open_offer(lwp, last, info);
@@ -352,7 +352,7 @@ static void signals_raise(uint64_t bits)
         while (SYS_CALL(SYS_rt_sigtimedwait, &twice, NULL, &now, sizeof(twice), 0, 0) > 0)
             ;
     lock_take(&lib.signal_lock);
-    if (!TL_MUTANT("user-signal-not-raised"))
+    if (!USER_MUTANT("user-signal-not-raised"))
         USER_STORE(lib.lowered, lib.lowered & ~bits);
     lock_release(&lib.signal_lock);
 }

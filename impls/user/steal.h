@@ -277,7 +277,7 @@ static struct uthread *fair_take(struct lwp *lwp, unsigned place)
  * other LWPs, too: threads that come back to one place for ever keep nobody in another waiting. */
 static __attribute__((noinline)) struct uthread *pick_fairly(struct lwp *lwp)
 {
-    unsigned turn = TL_MUTANT("user-fair-to-own-only") ? 0 : lwp->picks / USER_FAIR_EVERY;
+    unsigned turn = USER_MUTANT("user-fair-to-own-only") ? 0 : lwp->picks / USER_FAIR_EVERY;
     struct uthread *t = NULL;
 
     for (unsigned i = 0; i < FAIR_PLACES && !t; i++)

@@ -158,7 +158,7 @@ switch_detour(struct lwp *lwp, struct uthread *from, struct uthread *to)
             return to;
         cpu_relax();
     }
-    if (from == lwp->idle || TL_MUTANT("user-switch-waits"))
+    if (from == lwp->idle || USER_MUTANT("user-switch-waits"))
         return to;
     lwp->next_up = to; /* see idle_loop */
     return lwp->idle;

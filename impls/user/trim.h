@@ -26,7 +26,7 @@ static void trim_stack(const struct stack_pool *pool, struct free_stack *s)
     char *low = (char *)(s + 1) - pool->usable;
     char *high = (char *)((uintptr_t)s & ~(lib.page - 1));
 
-    if (TL_MUTANT("stacks-never-trimmed"))
+    if (USER_MUTANT("stacks-never-trimmed"))
         return;
     lib.trimmed++;
     if (high > low && !((uintptr_t)low & (lib.page - 1)))
