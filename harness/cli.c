@@ -38,6 +38,7 @@ enum {
     OPT_JUNIT,
     OPT_EXPECT,
     OPT_TORTURE,
+    OPT_CLAIMS,
     OPT_MUTANT,
     OPT_DEADLINE,
     OPT_PROGRAM,
@@ -86,6 +87,10 @@ static const struct argp_option options[] = {
      "check: the verdicts that are expected, DIR/IMPL/conformance.expected", 4},
     {"jobs", OPT_JOBS, "N", 0, "check: so many at a time (default: two for each PU)", 4},
     {"deadline", OPT_DEADLINE, "TIME", 0, "check: of each one, instead of its own", 4},
+    {"claims", OPT_CLAIMS, NULL, 0,
+     "mutants: try each with the checks that it claims to be killed by, not with all of their "
+     "groups",
+     0},
     {"torture", OPT_TORTURE, "TIME", 0,
      "check: random programs of threads from --seed on, for so long; one that fails is made small",
      4},
@@ -227,6 +232,7 @@ static const struct {
     {OPT_JUNIT, OF_CHECK},
     {OPT_EXPECT, OF_CHECK},
     {OPT_TORTURE, OF_CHECK},
+    {OPT_CLAIMS, OF_MUTANTS},
     {OPT_PROGRAM, OF_CHECK},
     {OPT_PROGRAMS, OF_CHECK},
     {OPT_MUTANT, OF_CHECK},
@@ -336,6 +342,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
         return 0;
     case OPT_JUNIT:
         r->junit = arg;
+        return 0;
+    case OPT_CLAIMS:
+        r->claims = true;
         return 0;
     case OPT_TORTURE:
         r->torture_ns = duration_ns(name, arg);

@@ -68,6 +68,7 @@ struct request {
     const char *mutant;       /* NULL: implementations as they are */
     uint64_t deadline_ns;     /* of one check; 0: its own */
     uint64_t torture_ns;      /* check: random programs for so long; 0: no torture */
+    bool claims;              /* mutants: what each claims to be killed by, and no more */
     int jobs;                 /* checks at a time; 0: by the number of PUs */
     int cell_fd;              /* CLI_CELL_PROCESS */
     char **rest; /* CLI_COMPARE, CLI_LAB: for the script, as they came; rest[0] is its name */

@@ -3,9 +3,10 @@
  * DeMillo, Lipton, Sayward 1978, "Hints on Test Data Selection", section "The coupling effect".
  *
  * Each mutant is asked all properties of the groups that it claims to break, in the first of its
- * implementations, and those that it claims in the others. It is killed by a check that passes on
- * the sound implementation and does not on the mutant. Fails: a claim that does not hold, a check
- * that kills no mutant, a check that the control passes although it needs concurrency.
+ * implementations, and those that it claims in the others (--claims: only those). It is killed by a
+ * check that passes on the sound implementation and does not on the mutant. Fails: a claim that
+ * does not hold, a check that kills no mutant, a check that the control passes although it needs
+ * concurrency.
  */
 #include "check_exec.h"
 #include "check_plan.h"
@@ -26,7 +27,7 @@
 #define DEADLINE_FACTOR 10
 /* More at a time than checks of sound implementations: many mutants do nothing but hang. */
 #define JOBS_PER_PU 4
-#define RETRIES 2 /* of a claim that did not hold */
+#define RETRIES 8 /* of a claim that did not hold */
 
 struct list {
     struct check_case *cases;
@@ -112,7 +113,7 @@ static void make_lists(struct session *s)
                 cli_die("mutant %s is of '%s', which is no implementation", mutants[m]->name, name);
             for (size_t c = 0; c < nc; c++)
                 if (has_word(mutants[m]->kills, checks[c]->name) ||
-                    (first && in_group(mutants[m], checks[c]) &&
+                    (first && !s->request->claims && in_group(mutants[m], checks[c]) &&
                      (impl == &check_kernel) == !!(checks[c]->flags & TL_CHECK_KERNEL))) {
                     add(s, &s->sound, impl, checks[c], NULL);
                     add(s, &s->broken, impl, checks[c], mutants[m]);

@@ -73,7 +73,7 @@ _threadlab()
                 word='--impl --place --set --seed --out --expect --junit --jobs --deadline --torture
                     --program --programs --mutant --plugin --json'
                 ;;
-            mutants) word='--seed --jobs --plugin' ;;
+            mutants) word='--claims --seed --jobs --plugin' ;;
             compare)
                 word='--impl --bench --place --set --plugin --preset --seed --budget --out --junit
                     --json --impl-a --impl-b --cell --cells --delta --alpha --thresholds --window
