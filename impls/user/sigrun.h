@@ -135,19 +135,24 @@ static __attribute__((noinline)) void signals_deliver(struct uthread *self, ucon
 
 static void sem_wait_again(struct uthread *self); /* sync.h */
 
-/* A handler may do what it likes: end the thread, or give up the PU, which overwrites the context
- * that the thread is about to go on with. (The switches of M:N keep a copy of their own.) */
+/* A handler may do what it likes: end the thread; give up the PU, which overwrites the context that
+ * the thread is about to go on with (the switches of M:N keep a copy of their own); wait, for time,
+ * too, while the thread is in the heap still for the wait that was interrupted. That one arms its
+ * timer anew if it goes on. */
 static inline __attribute__((always_inline)) void arrive_body(struct uthread *self)
 {
 #if !USER_MN
     struct context resumed = self->context;
 #endif
     enum user_state was = state_of(self);
+    struct queue *list = self->rest->waits.list;
 
+    timer_stop(self);
     state_set(self, USER_ACTIVE); /* what it was is not for a handler that gives up the PU */
     signals_deliver(self, NULL);
     if (was == USER_EARLY_SEM) {
         was = USER_ACTIVE;
+        self->rest->waits.list = list; /* a handler that waited has put its own there */
         sem_wait_again(self);
     }
 #if !USER_MN

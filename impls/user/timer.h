@@ -160,14 +160,18 @@ static void deadline_arm(struct uthread *self, const struct user_deadline *d)
 #endif
 }
 
-static void deadline_disarm(struct uthread *self, const struct user_deadline *d)
+static void timer_stop(struct uthread *self)
 {
-    if (!d)
-        return;
     lock_take(&lib.timer_lock);
     if (self->rest->timed)
         heap_remove(self);
     lock_release(&lib.timer_lock);
+}
+
+static void deadline_disarm(struct uthread *self, const struct user_deadline *d)
+{
+    if (d)
+        timer_stop(self);
 }
 
 #endif
