@@ -153,8 +153,8 @@ JACKET(int, pthread_once, (pthread_once_t * once, void (*routine)(void)), once, 
 /* ---- signals --------------------------------------------------------------------------------- */
 
 int __real_sigaction(int sig, const struct sigaction *action, struct sigaction *old) WEAK;
-int __wrap_sigaction(int sig, const struct sigaction *action, struct sigaction *old) WEAK;
-int __wrap_sigaction(int sig, const struct sigaction *action, struct sigaction *old)
+
+static int set_action(int sig, const struct sigaction *action, struct sigaction *old)
 {
     const struct critical_hooks *hooks = critical_hooks;
     struct sigaction held;
@@ -167,6 +167,12 @@ int __wrap_sigaction(int sig, const struct sigaction *action, struct sigaction *
     return __real_sigaction(sig, action, old);
 }
 
+int __wrap_sigaction(int sig, const struct sigaction *action, struct sigaction *old) WEAK;
+int __wrap_sigaction(int sig, const struct sigaction *action, struct sigaction *old)
+{
+    return set_action(sig, action, old);
+}
+
 sighandler_t __real_signal(int sig, sighandler_t handler) WEAK;
 sighandler_t __wrap_signal(int sig, sighandler_t handler) WEAK;
 sighandler_t __wrap_signal(int sig, sighandler_t handler)
@@ -175,7 +181,7 @@ sighandler_t __wrap_signal(int sig, sighandler_t handler)
     struct sigaction action;
 
     if (critical_hooks && old != SIG_ERR && !__real_sigaction(sig, NULL, &action))
-        __wrap_sigaction(sig, &action, NULL);
+        set_action(sig, &action, NULL);
     return old;
 }
 
@@ -214,6 +220,7 @@ int __wrap_pthread_sigmask(int how, const sigset_t *set, sigset_t *old)
     return __real_pthread_sigmask(how, leaving_alone(how, set, &copy), old);
 }
 
+/* As they are: the jacket of sigaction may be another one, which puts its own in their place. */
 void critical_adopt_handlers(void)
 {
     struct sigaction action;
@@ -221,7 +228,7 @@ void critical_adopt_handlers(void)
     for (int sig = 1; sig < NSIG; sig++)
         if (!__real_sigaction(sig, NULL, &action) && action.sa_handler != SIG_DFL &&
             action.sa_handler != SIG_IGN)
-            __wrap_sigaction(sig, &action, NULL);
+            set_action(sig, &action, NULL);
 }
 
 #else
