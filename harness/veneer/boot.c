@@ -7,7 +7,9 @@
  *
  * THREADLAB_PARAMS="tls=errno,policy=priority" in the environment sets the implementation's
  * parameters. tls=full is the default where there is such a thing: a program's _Thread_local
- * variables are to be the thread's; policy=priority, too: its SCHED_FIFO is to be honoured.
+ * variables are to be the thread's; policy=priority, too: its SCHED_FIFO is to be honoured; and
+ * preempt=cputime: a thread that never calls the library stops nobody. (preempt=timer would end
+ * plain system calls of the program's libraries by EINTR.)
  */
 #include "veneer.h"
 
@@ -20,6 +22,11 @@
 
 #define INDEX_BITS 20
 #define CHUNK 256
+
+/* Who holds a lock of ours may have lost the PU and be less urgent than who waits for it: a yield
+ * would never let it go on. */
+#define LOCK_TRIES 100
+#define LOCK_PAUSE_NS 50000
 
 struct veneer veneer;
 _Thread_local struct veneer_thread *veneer_own;
@@ -36,9 +43,11 @@ static struct {
 
 void veneer_lock(_Atomic int *lock)
 {
-    while (atomic_exchange_explicit(lock, 1, memory_order_acquire))
-        if (veneer.running)
+    for (unsigned tries = 1; atomic_exchange_explicit(lock, 1, memory_order_acquire); tries++)
+        if (veneer.running && tries % LOCK_TRIES)
             veneer.impl->yield();
+        else if (veneer.running && !veneer.blocks_alone)
+            veneer.impl->sleep(LOCK_PAUSE_NS);
 }
 
 void veneer_unlock(_Atomic int *lock)
@@ -220,10 +229,20 @@ static const char *param(const struct tl_boot *boot, const char *name)
         return "full";
     if (!strcmp(name, "policy"))
         return "priority";
+    if (!strcmp(name, "preempt"))
+        return "cputime";
     for (const struct tl_param *p = veneer.impl->params; p && p->name; p++)
         if (!strcmp(p->name, name))
             return strndup(p->values, strcspn(p->values, ","));
     return "";
+}
+
+static bool preempts(const struct tl_boot *boot)
+{
+    for (const struct tl_param *p = veneer.impl->params; p && p->name; p++)
+        if (!strcmp(p->name, "preempt"))
+            return strcmp(param(boot, p->name), "off") != 0;
+    return false;
 }
 
 /* ---- main ------------------------------------------------------------------------------------ */
@@ -329,6 +348,7 @@ int WRAP(main)(int argc, char **argv, char **envp)
 
     veneer.impl = *module.impls;
     veneer.blocks_alone = veneer.impl->traits & TL_BLOCKS_ALONE;
+    veneer.preemptive = veneer.impl->traits & TL_PREEMPTIVE || preempts(&boot);
     boot.nslots = sched_getaffinity(0, sizeof(set), &set) ? 1 : (unsigned)CPU_COUNT(&set);
     program.argc = argc;
     program.argv = argv;

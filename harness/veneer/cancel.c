@@ -122,7 +122,7 @@ void veneer_cancel_init(void)
 {
     struct sigaction action = {.sa_handler = on_async, .sa_flags = SA_NODEFER | SA_RESTART};
 
-    if (!(veneer.impl->traits & TL_PREEMPTIVE) || !veneer.impl->signal)
+    if (!veneer.preemptive || !veneer.impl->signal)
         return;
     if (veneer.impl->signal->action)
         veneer.impl->signal->action(ASYNC_SIGNAL, &action, NULL);
@@ -152,8 +152,7 @@ int WRAP(pthread_cancel)(pthread_t handle)
     }
     if (veneer.impl->cancel)
         veneer.impl->cancel->cancel(t->impl);
-    if (was & VENEER_ASYNC && !(was & VENEER_DISABLED) && veneer.impl->signal &&
-        veneer.impl->traits & TL_PREEMPTIVE)
+    if (was & VENEER_ASYNC && !(was & VENEER_DISABLED) && veneer.impl->signal && veneer.preemptive)
         veneer.impl->signal->kill(t->impl, ASYNC_SIGNAL, NULL);
     return 0;
 }

@@ -94,6 +94,7 @@ struct veneer {
     const struct tl_impl *impl;
     bool running;      /* within impl->run */
     bool blocks_alone; /* TL_BLOCKS_ALONE */
+    bool preemptive;   /* by its model or its parameters: a signal gets to whoever runs */
     struct veneer_thread *main;
     _Atomic uint32_t orphaned; /* handlers that ran where no thread of the program was */
     _Atomic uint64_t handled;  /* handlers that have run in any thread */
