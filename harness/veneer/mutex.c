@@ -129,17 +129,22 @@ static void robust_remove(const struct veneer_mutex *m)
             robust.held[i--] = robust.held[--robust.n];
 }
 
-static void release(struct veneer_mutex *m)
+/* EPERM: the implementation lets nobody but its holder give up a mutex, and the caller is not. */
+static int release(struct veneer_mutex *m)
 {
+    uint64_t owner = atomic_load_explicit(&m->owner, memory_order_relaxed);
     int err;
 
     atomic_store_explicit(&m->owner, 0, memory_order_relaxed);
     if (m->kind & SHARED) {
         atomic_store(&m->word, 0);
         veneer_shared_wake(&m->word);
-    } else {
-        veneer.impl->mutex->unlock(object_of(m, &err));
+        return 0;
     }
+    err = veneer.impl->mutex->unlock(object_of(m, &err));
+    if (err && owner && owner != own_name(m))
+        atomic_store_explicit(&m->owner, owner, memory_order_relaxed);
+    return err;
 }
 
 void veneer_mutex_abandon(void)
@@ -234,8 +239,7 @@ static int lock_for_ever(struct tl_mutex *object)
     const struct tl_mutex_ops *ops = veneer.impl->mutex;
     int err;
 
-    if (veneer.impl->traits & TL_PREEMPTIVE ||
-        !(atomic_load(&veneer_self()->cancel) & VENEER_ASYNC))
+    if (veneer.preemptive || !(atomic_load(&veneer_self()->cancel) & VENEER_ASYNC))
         return ops->lock(object);
     do {
         veneer_test();
@@ -326,6 +330,7 @@ int WRAP(pthread_mutex_unlock)(pthread_mutex_t *mutex);
 int WRAP(pthread_mutex_unlock)(pthread_mutex_t *mutex)
 {
     struct veneer_mutex *m = of(mutex);
+    int err;
 
     if (m->kind == DESTROYED)
         return EINVAL;
@@ -346,11 +351,11 @@ int WRAP(pthread_mutex_unlock)(pthread_mutex_t *mutex)
         atomic_store(&m->owner, 0);
         return 0;
     }
-    if (!(m->kind & SHARED) && !atomic_load(&m->object))
-        return 0; /* never locked */
-    release(m);
+    if (!(m->kind & SHARED) && !atomic_load_explicit(&m->owner, memory_order_relaxed))
+        return 0; /* not locked: undefined for a normal one, and so in the C library */
+    err = release(m);
     veneer_breathe();
-    return 0;
+    return err;
 }
 
 /* ---- init, destroy, what is left ------------------------------------------------------------- */
