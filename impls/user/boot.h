@@ -171,6 +171,7 @@ static int user_boot(const struct tl_boot *boot)
     lib.fsgsbase = getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE;
 #endif
     lib.pid = getpid();
+    signals_note_mask();
     lib.policy = policy_named(boot->param(boot, "policy"));
     lib.slow.policy = lib.policy != (USER_MN ? USER_STEAL : USER_FIFO);
     personal_init(personal_self, user_exit, false);

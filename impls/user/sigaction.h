@@ -252,6 +252,13 @@ static int user_action(int sig, const struct sigaction *act, struct sigaction *o
 
 /* ---- boot, end, fork ------------------------------------------------------------------------- */
 
+/* Before anything can fail: signals_end gives it back. */
+static void signals_note_mask(void)
+{
+    SYS_CALL(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &signals.mask_at_boot,
+             sizeof(signals.mask_at_boot), 0, 0);
+}
+
 /* What the first thread has blocked is the kernel's mask at that time. */
 static void signals_boot(struct lwp *lwp, struct uthread *self)
 {
@@ -259,7 +266,6 @@ static void signals_boot(struct lwp *lwp, struct uthread *self)
 
     signals.known = SIGNALS_FAULTS | SIGNALS_NEVER;
     SYS_CALL(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &mask, sizeof(mask), 0, 0);
-    signals.mask_at_boot = mask;
     lwp->signals.kernel = mask & SIGNALS_OURS;
     USER_STORE(self->rest->mask, mask);
     if (mask & SIGNALS_OURS) {

@@ -5,6 +5,7 @@
 #include "starve.h"
 
 #include <malloc.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -173,10 +174,14 @@ static void *booted(void *arg)
 static int boot_child(struct tl_ctx *c, void *arg)
 {
     int err = starve_begin();
+    sigset_t blocked, after;
 
     atomic_store(&told->refused, err);
     if (err)
         return 0;
+    sigemptyset(&blocked);
+    sigaddset(&blocked, SIGUSR1);
+    sigprocmask(SIG_BLOCK, &blocked, NULL);
     if (mode.hog)
         hog();
     starve_arm(point, mode.all);
@@ -184,6 +189,10 @@ static int boot_child(struct tl_ctx *c, void *arg)
     if (!atomic_load(&told->ran))
         atomic_fetch_add(&told->injected, starve_disarm());
     release();
+    sigprocmask(SIG_BLOCK, NULL, &after);
+    TL_EXPECT(c, sigismember(&after, SIGUSR1) == 1,
+              "run answered %s, and its caller's signal mask is another one (%s, request %u)",
+              err ? strerror(err) : "0", mode.name, point);
     atomic_store(&told->answer, err);
     return 0;
 }
@@ -290,7 +299,8 @@ static const struct tl_check memory_boot = {
     .promise = "when memory runs out at any point of the start, run answers an error and entry "
                "does not run, or all goes well",
     .source = "harness/impl.h (run)",
-    .method = "as memory.create, with the requests of run before the first thread's entry",
+    .method = "as memory.create, with the requests of run before the first thread's entry; its "
+              "caller's signal mask is the same afterwards",
     .meaning = "a start that goes on with a null pointer, or reports success without the first "
                "thread, is seen; the process's memory is not looked at, since it ends then",
     .outside = outside_boot,
@@ -365,6 +375,33 @@ static const struct tl_mutant boot_says_done = {
     .apply = apply_run,
 };
 TL_MUTANT_OF(boot_says_done);
+
+static int run_forgets_mask(const struct tl_boot *boot, void *(*f)(void *), void *arg, void **value)
+{
+    int err = sound_run(boot, f, arg, value);
+    sigset_t none;
+
+    sigemptyset(&none);
+    if (err)
+        sigprocmask(SIG_SETMASK, &none, NULL);
+    return err;
+}
+
+static void apply_forgets_mask(struct tl_impl *impl)
+{
+    sound_run = impl->run;
+    impl->run = run_forgets_mask;
+}
+
+static const struct tl_mutant boot_forgets_mask = {
+    .abi = TL_ABI,
+    .name = "boot-forgets-mask",
+    .fault = "run, where it answers an error, leaves its caller with no signal blocked",
+    .kills = "memory.boot",
+    .of = "clone green hybrid",
+    .apply = apply_forgets_mask,
+};
+TL_MUTANT_OF(boot_forgets_mask);
 
 #define BROKEN_CREATE(symbol, label, words)           \
     static void apply_##symbol(struct tl_impl *impl)  \
