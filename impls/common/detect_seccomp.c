@@ -100,16 +100,32 @@ static struct sock_filter getppid_only[] = {LOAD(nr), LISTED(SYS_getppid), ALLOW
         sizeof(filter) / sizeof((filter)[0]), filter \
     }
 
+#ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
+#define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1UL << 5) /* Linux 5.19 */
+#endif
+
+/* A signal does not interrupt the question once the monitor has it: signals that come more often
+ * than it answers would make the call start again for ever. Older kernels have no such flag. */
+static long set_filter(const struct sock_fprog *program)
+{
+    long fd = SYS_CALL(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
+                       SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV,
+                       program, 0, 0, 0);
+
+    if (fd == -EINVAL)
+        fd = SYS_CALL(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER,
+                      program, 0, 0, 0);
+    return fd;
+}
+
 /* For the calling thread. Returns the listener or -error. */
 static int install(struct sock_fprog program)
 {
-    long fd = SYS_CALL(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER,
-                       &program, 0, 0, 0);
+    long fd = set_filter(&program);
 
     /* Without CAP_SYS_ADMIN: only for who can never gain privileges by exec. */
     if (fd == -EACCES && SYS_CALL(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0) == 0)
-        fd = SYS_CALL(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER,
-                      &program, 0, 0, 0);
+        fd = set_filter(&program);
     return (int)fd;
 }
 

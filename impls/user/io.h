@@ -54,12 +54,17 @@
 
 /* ---- what the descriptor is ------------------------------------------------------------------ */
 
-/* poll(2) without waiting: how many are ready, or -errno. */
+/* poll(2) without waiting: how many are ready, or -errno. Under a filter that asks a monitor
+ * (detector=seccomp) a signal interrupts even this. */
 static long io_poll_now(struct pollfd *fds, size_t n)
 {
     struct timespec none = {0, 0};
+    long ready;
 
-    return SYS_CALL(SYS_ppoll, fds, n, &none, NULL, 0, 0);
+    do
+        ready = SYS_CALL(SYS_ppoll, fds, n, &none, NULL, 0, 0);
+    while (ready == -EINTR);
+    return ready;
 }
 
 /* One of `events` is there, or an error that the call will tell. */

@@ -7,8 +7,8 @@
 #include "../common/mutant.h"
 #include "../common/wrap.h"
 
-#define KILLS 400 /* a thread that none of them ends is not interrupted */
 #define APART_NS 500000
+#define KILLS_NS 10000000000u /* a thread that none of them ends so long is not interrupted */
 #define ROUNDS 3
 
 static const struct wait *wait_now;
@@ -42,7 +42,9 @@ static void interrupt_once(const struct wait *w, struct tl_thread t, int sig)
 {
     bool stops = sig == SIGUSR1 || w == &waits_in[POLL];
 
-    for (int i = 0; i < (stops ? KILLS : 4) && !atomic_load(&back); i++)
+    uint64_t until = tl_now_ns() + KILLS_NS;
+
+    for (int i = 0; (stops ? tl_now_ns() < until : i < 4) && !atomic_load(&back); i++)
         if (!kill_it(t, sig))
             break;
     if (stops)
@@ -120,7 +122,7 @@ static const struct tl_check io_eintr = {
     .method = "a thread makes each call where it has to wait, and gets signals until it is back; "
               "then the wait is ended and the call made again; 3 seeded rounds",
     .meaning = "a handler that ran before the call proves nothing, so the signals go on until the "
-               "thread is back, some hundred times at most",
+               "thread is back, for ten seconds at most",
     .needs = "signal.kill sleep",
     .flags = TL_CHECK_CONCURRENT,
     .run = run_eintr,
