@@ -163,7 +163,9 @@ static inline bool is_inside(const struct lwp *lwp, const ucontext_t *uc)
     if (USER_MUTANT("user-handlers-anywhere"))
         return false;
 #if USER_MN
-    if (lwp->current == lwp->idle || USER_LOAD(lwp->outside))
+    /* Where the detector has seen it block, the thread is in code of its own: a call that the
+     * signal interrupts, or already after it. */
+    if (lwp->current == lwp->idle || (USER_LOAD(lwp->outside) & OUTSIDE_SAID))
         return true;
 #endif
     return lwp->hold || state_of(lwp->current) != USER_ACTIVE || is_library_code(pc_of(uc));

@@ -258,6 +258,10 @@ struct lwp_preempt {
 #endif
 };
 
+/* Bits of lwp.outside: its thread has said so; the detector has, at some moment before. */
+#define OUTSIDE_SAID 1u
+#define OUTSIDE_SEEN 2u
+
 /* A kernel thread that runs user-level threads.
  * Invariants: current is the thread whose stack it is on; err is where errno lives for code that
  * runs on it (in mode tls=full each thread has its own errno, and err points to `no_err`). Touched
@@ -300,7 +304,7 @@ struct lwp {
     _Atomic uint32_t token __attribute__((aligned(64)));
     _Atomic uint32_t phase; /* enum lwp_phase */
     _Atomic uint32_t started;
-    uint8_t outside;         /* its thread is in a call that may block: bits of watch.h */
+    uint8_t outside;         /* its thread is in a call that may block: OUTSIDE_... */
     bool watched;            /* by the detector; its own */
     struct detect_flag flag; /* what it shows to the detector */
     uint8_t joinable;        /* `thread` is to be joined; guarded by lwp_lock */

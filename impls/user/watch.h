@@ -13,10 +13,6 @@
 
 #include <string.h>
 
-/* Bits of lwp.outside: its thread has said so; the detector has. */
-#define OUTSIDE_SAID 1u
-#define OUTSIDE_SEEN 2u
-
 static void outside_begin(struct lwp *lwp, uint8_t why);
 static void outside_end(struct lwp *lwp, uint8_t why);
 static void become_multi(void);
