@@ -8,8 +8,9 @@
  * ADAPTIVE (Eykholt et al. 1992, "Beyond Multiprocessing", section 4): a thread that finds it taken
  * spins as long as the owner runs on another PU, because it will be free sooner than two switches
  * take; it blocks when the owner does not run, or after BARGE_SPIN_NS: then the kernel may have
- * displaced the owner's LWP, which the library does not see. Where an LWP has no PU to itself
- * nobody spins. SPIN spins, and yields to other threads now and then.
+ * displaced the owner's LWP, which the library does not see. Where LWPs share PUs it has done so
+ * more often than not, and BARGE_SHORT_NS are enough; on one PU nobody spins. SPIN spins, and
+ * yields to other threads now and then.
  *
  * `owner`: NULL, free; a thread; either tagged: there are waiters, or were. It changes by compare
  * and exchange; the tag is set, and is taken away, under the lock of the wait list only. So a
@@ -20,6 +21,7 @@
 
 #define BARGE_TRIES 4
 #define BARGE_SPIN_NS 50000u /* two to four wake-ups of a sleeping LWP */
+#define BARGE_SHORT_NS 5000u /* where LWPs share PUs: a fraction of a wake-up */
 /* Between two looks of a spinning waiter. Each takes the owner's cache line away from it, which
  * costs it more than a short section: at 0 ns of work 46 ns an acquisition, against 125 where the
  * waiters look all the time. It is what a waiter is late by at most. */
@@ -41,9 +43,9 @@ static bool plain_try(struct user_mutex *m, struct uthread *self)
 /* True: it is the caller's. */
 static bool adaptive_spin(struct user_mutex *m, struct uthread *self)
 {
-    uint64_t begin, now, look;
+    uint64_t begin, now, look, most = USER_LOAD(lib.spin) ? BARGE_SPIN_NS : BARGE_SHORT_NS;
 
-    if (!USER_LOAD(lib.spin) || !lib.multi)
+    if (lib.boot->nslots < 2 || !lib.multi)
         return false;
     begin = now = clock_now_ns(CLOCK_MONOTONIC);
     do {
@@ -62,7 +64,7 @@ static bool adaptive_spin(struct user_mutex *m, struct uthread *self)
             cpu_relax();
             now = clock_now_ns(CLOCK_MONOTONIC);
         } while (now < look);
-    } while (now - begin <= BARGE_SPIN_NS);
+    } while (now - begin <= most);
     return false;
 }
 
