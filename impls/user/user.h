@@ -26,7 +26,7 @@
  *     poller.h   who waits for a descriptor
  *     preempt.h  a thread that does not give up the PU loses it
  *     mutex.h    mutexes of all kinds
- *     life.h     create, exit, join, detach, cancel
+ *     life.h     create, exit, join, detach, cancel; with end.h, what an ended one leaves
  *     sync.h     condition variable, semaphore
  *     io.h       jackets: calls that would block the kernel thread block the caller
  *     signals.h  signals: pending sets, who gets which
@@ -41,7 +41,7 @@
  *     boot.h     parameters, run, the table of operations
  * and of several LWPs only:
  *     deque.h    threads that others may steal
- *     steal.h    the ready threads of all LWPs
+ *     steal.h    the ready threads of all LWPs; with fair.h, who waits for longest
  *     lwp.h      starting and retiring LWPs; with doze.h, sleeping and waking, and idle.h, looking
  *                for work
  *     place.h    that threads with a place find an LWP
