@@ -7,6 +7,18 @@
 /* Where pick_fairly looks. */
 enum fair_place { FAIR_SHARED, FAIR_PINNED, FAIR_FIFO, FAIR_DEQUE, FAIR_OTHERS, FAIR_PLACES };
 
+/* What is in a deque is only taken the other way round now and then: it costs cache misses, and a
+ * tree of threads is not walked depth first any more, so that what it has alive grows. */
+static bool fair_due(uint64_t *last_ns)
+{
+    uint64_t now = clock_now_ns(CLOCK_MONOTONIC);
+
+    if (now - *last_ns < USER_FAIR_NS)
+        return false;
+    *last_ns = now;
+    return true;
+}
+
 static struct uthread *fair_take(struct lwp *lwp, unsigned place)
 {
     switch (place) {
@@ -17,9 +29,10 @@ static struct uthread *fair_take(struct lwp *lwp, unsigned place)
     case FAIR_FIFO:
         return list_take(lwp, &lwp->fifo);
     case FAIR_DEQUE:
-        return deque_any(&lwp->deque) ? deque_steal(&lwp->deque) : NULL;
+        return deque_any(&lwp->deque) && fair_due(&lwp->fair_own_ns) ? deque_steal(&lwp->deque)
+                                                                     : NULL;
     default:
-        return lib.multi ? steal(lwp, true) : NULL;
+        return lib.multi && fair_due(&lwp->fair_others_ns) ? steal(lwp, true) : NULL;
     }
 }
 

@@ -13,8 +13,8 @@
  *
  * They are looked at in this order, the last two in turn. One pick in USER_FAIR_EVERY is for who
  * waits for longest: there `inbox`, the three lists, and what other LWPs do not get to are the
- * first in turn, so that none starves. `inbox` is for who is made ready by a kernel thread that
- * runs no unbound threads.
+ * first in turn, so that none starves; a deque, and other LWPs, no more often than once in
+ * USER_FAIR_NS. `inbox` is for who is made ready by a kernel thread that runs no unbound threads.
  *
  * A thread with a place has for its home the LWP whose number is that place, and waits in the
  * queue `pinned` of that one. It is the queue of the place, rather: each LWP serves one home (its
@@ -31,6 +31,7 @@
 #define TL_USER_STEAL_H
 
 #define USER_FAIR_EVERY 64 /* a power of two; Go: 61. One ordered pick costs about a cache miss */
+#define USER_FAIR_NS UINT64_C(1000000) /* between two of them from a deque, or from another LWP */
 
 static void notify(void);              /* lwp.h: there is work for a sleeping LWP */
 static void notify_slot(void);         /* likewise, if nobody looks after slots */

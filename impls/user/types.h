@@ -284,6 +284,7 @@ struct lwp {
     unsigned number; /* 0: the kernel thread that called run() */
     unsigned picks;  /* threads taken: now and then the oldest goes first; others read it */
     uint64_t seed;
+    uint64_t fair_own_ns, fair_others_ns; /* when it last took fairly from there: steal.h */
     int64_t live; /* threads created less threads ended on it; others read it */
     void *tp;     /* thread pointer that the C library gave it */
     struct slot_cache slots;
