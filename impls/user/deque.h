@@ -111,20 +111,25 @@ static inline bool deque_push(struct deque *d, struct uthread *t)
     return true;
 }
 
-/* By the owner: the youngest; NULL: none. alone: there is no thief. */
-static inline struct uthread *deque_take(struct deque *d, bool alone)
+/* By the owner, who wants the youngest: false, there is none. A full fence follows, and take_end.
+ */
+static inline bool deque_take_begin(struct deque *d, int64_t *at)
 {
-    int64_t bottom = atomic_load_explicit(&d->bottom, memory_order_relaxed) - 1, top;
+    *at = atomic_load_explicit(&d->bottom, memory_order_relaxed) - 1;
+    /* top only grows: empty now is empty for the owner. Spares the fence. */
+    if (*at < atomic_load_explicit(&d->top, memory_order_relaxed))
+        return false;
+    atomic_store_explicit(&d->bottom, *at, DEQUE_RELAXED);
+    return true;
+}
+
+/* NULL: a thief was faster. alone: there is none. */
+static inline struct uthread *deque_take_end(struct deque *d, int64_t bottom, bool alone)
+{
     struct deque_ring *ring = atomic_load_explicit(&d->ring, memory_order_relaxed);
+    int64_t top = atomic_load_explicit(&d->top, DEQUE_RELAXED);
     struct uthread *t;
 
-    /* top only grows: empty now is empty for the owner. Spares the fence. */
-    if (bottom < atomic_load_explicit(&d->top, memory_order_relaxed))
-        return NULL;
-    atomic_store_explicit(&d->bottom, bottom, DEQUE_RELAXED);
-    if (!alone)
-        DEQUE_FENCE(); /* pairs with that of steal */
-    top = atomic_load_explicit(&d->top, DEQUE_RELAXED);
     if (__builtin_expect(top > bottom, 0)) {
         atomic_store_explicit(&d->bottom, bottom + 1, memory_order_relaxed);
         return NULL;
@@ -139,6 +144,18 @@ static inline struct uthread *deque_take(struct deque *d, bool alone)
         atomic_store_explicit(&d->bottom, bottom + 1, memory_order_relaxed);
     }
     return t;
+}
+
+/* By the owner: the youngest; NULL: none. alone: there is no thief. */
+static inline struct uthread *deque_take(struct deque *d, bool alone)
+{
+    int64_t at;
+
+    if (!deque_take_begin(d, &at))
+        return NULL;
+    if (!alone)
+        DEQUE_FENCE(); /* pairs with that of steal */
+    return deque_take_end(d, at, alone);
 }
 
 /* By anyone: the oldest; NULL: none, or another one was faster. */

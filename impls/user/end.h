@@ -9,14 +9,16 @@ static void signals_drop(struct uthread *t);
 static struct user_signal *signals_close(struct uthread *t);
 static void signals_orphaned(struct user_signal *s);
 
-/* Gives back what an ended thread leaves on its stack; runs on the next one's. */
-static USER_ON_NEXT_STACK void reap_stack(void *arg)
+/* Gives back what an ended thread leaves on its stack; runs on the next one's. locked: its lock is
+ * held. */
+static USER_ON_NEXT_STACK inline __attribute__((always_inline)) void reap(struct uthread *t,
+                                                                          bool locked)
 {
-    struct uthread *t = arg;
     struct uthread_rest *rest = t->rest;
     struct lwp *lwp = lwp_self();
     bool reuse = false;
 
+    (void)locked; /* M:1: there is none */
 #ifdef USER_TSAN
     __tsan_destroy_fiber(rest->fiber);
 #endif
@@ -30,8 +32,9 @@ static USER_ON_NEXT_STACK void reap_stack(void *arg)
     struct uthread *joiner;
     struct user_signal *signals = NULL;
 
-    /* From here on it may be joined, and its slot be another thread's. */
-    thread_lock(t);
+    if (!locked)
+        thread_lock(t);
+    /* Once that is released it may be joined, and its slot be another thread's. */
     if (USER_UNLIKELY(rest->signals != NULL))
         signals = signals_close(t);
     USER_STORE(t->rest, NULL);
@@ -67,11 +70,55 @@ static USER_ON_NEXT_STACK void reap_stack(void *arg)
     }
 }
 
+static USER_ON_NEXT_STACK void reap_stack(void *arg)
+{
+    reap(arg, false);
+}
+
 static void reap_and_arrive(void *arg)
 {
     reap_stack(arg);
     arrive(lwp_self()->current);
 }
+
+#if USER_MN
+static USER_ON_NEXT_STACK void reap_locked(void *arg)
+{
+    reap(arg, true);
+}
+
+static void reap_locked_and_arrive(void *arg)
+{
+    reap_locked(arg);
+    arrive(lwp_self()->current);
+}
+
+/* With several LWPs, in a tree of threads: nobody waits for self, and the one whose turn it has
+ * been running on is the youngest of the deque. Taking that asks for a fence, and reaping self for
+ * its lock: here the lock is the fence. It is held then. NULL: not so, and it is not. */
+static inline struct uthread *lender_after(struct lwp *lwp, struct uthread *self)
+{
+    struct uthread *t;
+    int64_t at;
+
+    if ((uintptr_t)USER_LOAD(self->joiner) | USER_LOAD(lib.slow.any) |
+        (uintptr_t)USER_LOAD(lwp->slot) | (uintptr_t)lwp->preempt.here.head)
+        return NULL;
+    if ((lwp->picks + 1) % USER_FAIR_EVERY == 0 || !deque_take_begin(&lwp->deque, &at))
+        return NULL;
+    USER_STORE(lwp->picks, lwp->picks + 1);
+    atomic_signal_fence(memory_order_seq_cst);
+    thread_lock(self); /* on x86 an exchange is a full fence; pairs with that of deque_steal */
+    atomic_signal_fence(memory_order_seq_cst);
+#ifndef __x86_64__
+    DEQUE_FENCE();
+#endif
+    t = deque_take_end(&lwp->deque, at, false);
+    if (!t)
+        thread_unlock(self);
+    return t;
+}
+#endif
 
 /* Who goes on when self has ended: its joiner, who is taken for that, if he may run here. */
 static inline struct uthread *next_after(struct lwp *lwp, struct uthread *self)
@@ -119,6 +166,15 @@ static inline __attribute__((always_inline, noreturn)) void leave(struct lwp *lw
 
     USER_STORE(self->rest->mask, ~UINT64_C(0)); /* no signal is for it any more */
     live_less(lwp);
+#if USER_MN
+    if (USER_UNLIKELY(lib.multi)) {
+        next = lender_after(lwp, self);
+        if (next) {
+            self->value = value;
+            switch_leave(lwp, self, next, reap_locked, reap_locked_and_arrive);
+        }
+    }
+#endif
     next = next_after(lwp, self);
     self->value = value; /* in the place of the context, which is needed no more */
 #if !USER_MN
