@@ -9,6 +9,7 @@ ESCAPE = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 STEP = re.compile(r"\d+% (\d+)/(\d+)\b")
 PLAN = re.compile(r"\d+ cells \((\d+) can run here\)")
 EVERY = 30.0  # seconds between two lines of progress
+MANY = 40  # cells, whose boot takes minutes
 
 
 class Console:
@@ -25,13 +26,17 @@ class Console:
         if step:
             if self.now() - self.said >= EVERY:
                 self.said = self.now()
-                self.say(f"{step[1]} of {step[2]} cells, {self.now() - self.began:.0f} s")
+                spent, done, all_ = self.said - self.began, int(step[1]), int(step[2])
+                left = f", about {spent / done * (all_ - done):.0f} s left" if done else ""
+                self.say(f"{done} of {all_} cells, {spent:.0f} s{left}")
         elif text:
             self.lines.append(text)
             if not self.quiet:
                 print(text, file=sys.stderr, flush=True)
             elif plan:
-                self.say(f"{plan[1]} cells to count")
+                self.say(f"{plan[1]} cells to count" + (
+                    ", some seconds each: fewer by --bench, --impl or --set threads=2"
+                    if int(plan[1]) > MANY else ""))
 
     def say(self, text):
         print(f"lab: {self.name}{text}", file=sys.stderr, flush=True)

@@ -109,9 +109,10 @@ def exit_status(found):
     return 2 if "failed" in verdicts or not found else 0
 
 
-def _text(low, high):
-    number = f"{low:,.3f}".removesuffix(".000")
-    return number if low == high else f"{number} .. {f'{high:,.3f}'.removesuffix('.000')}"
+def number(low, high):
+    """A count, or the range of it."""
+    text = f"{low:,.3f}".removesuffix(".000")
+    return text if low == high else f"{text} .. {f'{high:,.3f}'.removesuffix('.000')}"
 
 
 def _line(pair):
@@ -120,9 +121,9 @@ def _line(pair):
     verdict = pair.verdict
     if verdict != "unsteady":
         verdict += f" {pair.delta:+,.3f}"
-    text = f"{verdict:14} user {_text(*pair.user[0])} -> {_text(*pair.user[1])}"
+    text = f"{verdict:14} user {number(*pair.user[0])} -> {number(*pair.user[1])}"
     if pair.kernel:
-        text += f"; kernel {_text(*pair.kernel[0])} -> {_text(*pair.kernel[1])}"
+        text += f"; kernel {number(*pair.kernel[0])} -> {number(*pair.kernel[1])}"
     return f"{text}  {pair.key}"
 
 

@@ -4,6 +4,7 @@ boots."""
 import contextlib
 import importlib.machinery
 import importlib.util
+import json
 import os
 import pathlib
 import signal
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import time
 import types
+import xml.etree.ElementTree as ET
 
 import pytest
 
@@ -79,11 +81,17 @@ def counter(event, value, ops, base=None, base_ops=None, running=5):
     return {**found, "base_value": base, "base_ops": base_ops} if base is not None else found
 
 
+HEADER = {"emulated": "QEMU 7.2 virt cortex-a57, 1 CPUs, icount shift 2, lab seed 1, Linux 6.1",
+          "started": "2026-01-01T00:00:01Z",
+          "build": {"revision": "0123abc", "dirty": False, "sha256": "ab" * 32,
+                    "compiler": "gcc 12", "cflags": "-O2"}}
+
+
 def run(user, kernel=1000, key="b/i/same-pu/x", status="ok", reason=None):
     sample = {"key": key, "status": status, "round": 0, "reason": reason, "counters": [
         counter("instructions:u", 100 + 400 * user, 400, 100 + 200 * user, 200),
         counter("instructions:k", kernel, 400, 0, 200)] if status == "ok" else []}
-    return types.SimpleNamespace(samples=[sample])
+    return types.SimpleNamespace(samples=[sample], header=HEADER)
 
 
 def test_an_op_is_the_difference_of_two_passes():
@@ -192,11 +200,24 @@ def test_a_difference_is_counted_again_before_it_is_claimed(comparison):
 
 def test_options_of_compare(comparison):
     script = lab_script()
-    assert script.compare_options(["a", "--bench", "x,y", "--set=p=1", "b"]) == (
-        ["a", "b"], ["--bench=x,y", "--set=p=1"])
+    assert script.compare_options(["a", "--bench", "x,y", "--set=p=1", "b", "--junit", "j"]) == (
+        ["a", "b"], ["--bench=x,y", "--set=p=1"], {"junit": pathlib.Path("j")}, False)
+    with pytest.raises(script.Missing, match="never overwritten"):
+        script.compare_options(["a", "--out", str(LAB)])
     for wrong in ([], ["a", "b", "c"], ["a", "--budget=1m"], ["a", "--aa"]):
         with pytest.raises(script.Missing):
             script.compare_options(wrong)
+
+
+@pytest.mark.parametrize(("head", "status"), [(61, 0), (62, 1)])
+def test_forms_of_compare(comparison, tmp_path, monkeypatch, head, status):
+    for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):
+        monkeypatch.delenv(name, raising=False)
+    junit, out = tmp_path / "j.xml", tmp_path / "o.json"
+    got, _, text = comparison({"a": [61], "b": [head]}, "base", "--junit", str(junit), "--out",
+                              str(out), "--json")
+    assert got == status and json.loads(text) == json.loads(out.read_text())
+    assert ET.parse(junit).getroot().get("failures") == str(status)
 
 
 def test_a_build_for_another_machine_is_refused(tmp_path):
@@ -380,7 +401,8 @@ def test_the_console_tells_how_far_the_machine_is(capsys):
         clock[0] = now
         console(line)
     assert capsys.readouterr().err.splitlines() == [
-        "lab: HEAD, seed 1: 80 cells to count", "lab: HEAD, seed 1: 43 of 86 cells, 31 s"]
+        "lab: HEAD, seed 1: 80 cells to count, some seconds each: fewer by --bench, --impl or "
+        "--set threads=2", "lab: HEAD, seed 1: 43 of 86 cells, 31 s, about 31 s left"]
     assert console.last == "done"
 
 
