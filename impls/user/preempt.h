@@ -40,7 +40,9 @@
  * its timer while it is idle. And it interrupts
  * plain system calls: those that SA_RESTART does not restart (nanosleep, poll) answer EINTR.
  *
- * The signal is the last real-time signal: it must not be used, and cannot be masked.
+ * The signal is SIGPWR, which POSIX does not know, and which init is told of a failing power supply
+ * by: it must not be used, and cannot be masked. (The real-time signals belong to programs, to the
+ * last one.)
  */
 #ifndef TL_USER_PREEMPT_H
 #define TL_USER_PREEMPT_H
@@ -55,7 +57,7 @@
 #include <sys/syscall.h>
 #include <time.h>
 
-#define PREEMPT_SIGNAL (NSIG - 1)
+#define PREEMPT_SIGNAL SIGPWR
 #define PREEMPT_RETRY_NS 50000
 #define PREEMPT_PHASES 8 /* LWPs whose ticks are spread over one quantum */
 
