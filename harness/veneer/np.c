@@ -14,9 +14,17 @@
 
 /* ---- scheduling ------------------------------------------------------------------------------ */
 
+/* Where a quantum is kept, all threads of one priority take turns. */
+struct tl_sched veneer_sched(int policy, int priority)
+{
+    if (policy == SCHED_RR && !(veneer.impl->traits & TL_ONE_TO_ONE) && veneer.preemptive)
+        policy = SCHED_FIFO;
+    return (struct tl_sched){policy, priority};
+}
+
 static int set_sched(struct veneer_thread *t, int policy, int priority)
 {
-    struct tl_sched sched = {policy, priority};
+    struct tl_sched sched = veneer_sched(policy, priority);
     int low = sched_get_priority_min(policy), high = sched_get_priority_max(policy);
     const struct tl_info_ops *info = veneer.impl->info;
     int err;
@@ -29,7 +37,7 @@ static int set_sched(struct veneer_thread *t, int policy, int priority)
         return ENOTSUP;
     err = info->set_sched(t->impl, &sched);
     if (err == EINVAL && !(veneer.impl->traits & TL_ONE_TO_ONE))
-        err = ENOTSUP; /* it is one of the kernel's, but not of the implementation's: SCHED_RR */
+        err = ENOTSUP; /* it is one of the kernel's, but not of the implementation's */
     if (!err) {
         t->policy = policy;
         t->priority = priority;

@@ -92,6 +92,8 @@ static int read_attr(const pthread_attr_t *a, struct tl_attr *attr, struct tl_sc
     return 0;
 }
 
+#define LET_END 4 /* turns for who is about to end: it may have signals to handle */
+
 /* Affinity is not in the contract: the new thread asks for it itself, where the kernel knows it. */
 int WRAP(pthread_create)(pthread_t *handle, const pthread_attr_t *a, void *(*start)(void *),
                          void *arg);
@@ -117,6 +119,11 @@ int WRAP(pthread_create)(pthread_t *handle, const pthread_attr_t *a, void *(*sta
     }
     if (err)
         return err;
+    /* The memory may be the stack still of a detached thread, which has said that it is done but
+     * has not had the PU to end: the program cannot tell. */
+    if (attr.stack && !veneer.blocks_alone)
+        for (unsigned i = 0; i < LET_END; i++)
+            veneer.impl->yield();
     t = veneer_take();
     if (!t)
         return EAGAIN;
@@ -124,6 +131,8 @@ int WRAP(pthread_create)(pthread_t *handle, const pthread_attr_t *a, void *(*sta
     t->arg = arg;
     t->policy = sched.policy;
     t->priority = sched.priority;
+    if (attr.sched)
+        sched = veneer_sched(sched.policy, sched.priority);
     t->stack_size = a ? attr.stack_size : 0;
     /* Detached by us when it has ended: its record is ours to give back. */
     atomic_store(&t->detached, attr.detached);

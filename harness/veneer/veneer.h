@@ -184,6 +184,9 @@ void veneer_breathe(void);
  * wait by itself. Inside POINT. */
 int veneer_wait_fd(int fd, short events);
 
+/* np.c: what the implementation is asked for, for a policy of the program's. */
+struct tl_sched veneer_sched(int policy, int priority);
+
 /* shared.c: until *word is not `value` any more, or some time has passed. */
 void veneer_shared_wait(_Atomic uint32_t *word, uint32_t value);
 void veneer_shared_wake(_Atomic uint32_t *word);
