@@ -10,6 +10,7 @@
  *
  *     identity.S  nptl: straight on to the C library; the rest is for the others
  *     boot.c      main of the program becomes the first thread; the table of threads
+ *     setxid.c    setuid and its like
  *     thread.c    create, join, detach, exit      np.c     scheduling, names, affinity
  *     cancel.c    cancellation, cleanup handlers  key.c    keys, once
  *     mutex.c     mutex, with owner, kinds, robustness on top of TL_MUTEX_BLOCK
