@@ -188,13 +188,15 @@ struct cell_page *cell_page(struct cell_runner *r)
     return r->page;
 }
 
+/* Leaves SIGCHLD pending: it is cell_pause's, which would sleep to the deadline without it. */
 int cell_interrupted(struct cell_runner *r)
 {
     struct timespec zero = {0, 0};
+    sigset_t ends = r->taken;
     int signal_number;
-    while (!r->interrupted && (signal_number = sigtimedwait(&r->taken, NULL, &zero)) > 0)
-        if (signal_number != SIGCHLD)
-            r->interrupted = signal_number;
+    sigdelset(&ends, SIGCHLD);
+    if (!r->interrupted && (signal_number = sigtimedwait(&ends, NULL, &zero)) > 0)
+        r->interrupted = signal_number;
     return r->interrupted;
 }
 
