@@ -236,12 +236,12 @@ def test_every_check_has_a_mutant_and_every_number_rests_on_checks():
 # ---- torture ------------------------------------------------------------------------------------
 
 def test_torture_makes_a_failure_small():
-    result = threadlab("check", "--torture", "1s", "--seed", "1", "--impl", "green", "--mutant",
-                       "sem-loses-posts", "--deadline", "5s", "torture.random", timeout=600)
+    result = threadlab("check", "--plugin", VERDICTS, "--torture", "1s", "--seed", "1", "--impl",
+                       "green", "--mutant", "post-aborts", "torture.random", timeout=600)
     assert result.returncode == 1
     program = [line for line in result.stdout.splitlines() if line.startswith("#     thread")]
     assert 2 <= len(program) <= 24, result.stdout  # of many more
-    assert any("waits for semaphore" in line for line in program)
+    assert any("posts semaphore" in line for line in program)
     assert "  seed: " in result.stdout
 
 

@@ -131,6 +131,22 @@ static void break_nothing(struct tl_impl *impl)
     (void)impl;
 }
 
+/* A fault that ends a program at once, so that making it small takes no deadlines. */
+static struct tl_sem_ops aborts;
+
+static int abort_in_post(struct tl_sem *s)
+{
+    (void)s;
+    abort();
+}
+
+static void break_post(struct tl_impl *impl)
+{
+    aborts = *impl->sem;
+    aborts.post = abort_in_post;
+    impl->sem = &aborts;
+}
+
 #define MUTANT(symbol, title, function, victims)                 \
     static const struct tl_mutant symbol = {                     \
         TL_ABI, title, "for a test", victims, "nptl", function}; \
@@ -139,6 +155,7 @@ static void break_nothing(struct tl_impl *impl)
 MUTANT(verdict_killed, "verdict-killed", break_join, "verdict.join");
 MUTANT(verdict_survives, "verdict-survives", break_nothing, "verdict.join");
 MUTANT(verdict_not_sound, "verdict-not-sound", break_join, "verdict.fail");
+MUTANT(post_aborts, "post-aborts", break_post, "torture.random");
 MUTANT(verdict_not_offered, "verdict-not-offered", break_join, "verdict.needs");
 
 static enum tl_status bench_run(struct tl_ctx *ctx, uint64_t n)
