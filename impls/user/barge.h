@@ -28,14 +28,23 @@
 #define BARGE_LOOK_NS 300u
 #define BARGE_SPINS 64 /* of cpu_relax; SPIN: between two yields */
 
+/* From *owner, which was read just now; false: to another one, that *owner is then. */
+static inline bool owner_change(struct user_mutex *m, struct uthread **owner, struct uthread *next)
+{
+    if (USER_LIKELY(lib.multi))
+        return __atomic_compare_exchange_n(&m->owner, owner, next, false, __ATOMIC_ACQUIRE,
+                                           __ATOMIC_RELAXED);
+    USER_STORE(m->owner, next);
+    return true;
+}
+
 /* Free, tagged or not: takes it. */
 static bool plain_try(struct user_mutex *m, struct uthread *self)
 {
     struct uthread *owner = USER_LOAD(m->owner);
 
     while (!owner || owner == tagged(NULL))
-        if (__atomic_compare_exchange_n(&m->owner, &owner, owner ? tagged(self) : self, false,
-                                        __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+        if (owner_change(m, &owner, owner ? tagged(self) : self))
             return true;
     return false;
 }
@@ -95,8 +104,7 @@ static bool plain_claim(struct user_mutex *m, struct uthread *self)
             return false;
         else
             next = tagged(owner);
-        if (__atomic_compare_exchange_n(&m->owner, &owner, next, false, __ATOMIC_ACQUIRE,
-                                        __ATOMIC_RELAXED))
+        if (owner_change(m, &owner, next))
             return !owner || owner == tagged(NULL);
     }
 }
@@ -129,6 +137,20 @@ static int plain_wait(struct user_mutex *m, struct uthread *self, const struct u
     }
 }
 
+/* The owner lets go of it; the lock of the wait list is held. Who is to be made ready; NULL: nobody
+ * waits. On the only LWP who was signalled is given it: it will be the next to run, and nobody
+ * comes before it. */
+static inline struct uthread *pass_on(struct user_mutex *m)
+{
+    struct uthread *heir = wait_pop(&m->waiters), *owner = NULL;
+
+    if (heir && ((!lib.multi && state_of(heir) == USER_WAITS_AGAIN) ||
+                 (heir->tries >= BARGE_TRIES && !USER_MUTANT("user-barge-never-given"))))
+        owner = heir;
+    USER_STORE_RELEASE(m->owner, m->waiters.head ? tagged(owner) : owner);
+    return heir;
+}
+
 /* The caller has it, tagged. EPERM: it has not. */
 static int plain_release(struct user_mutex *m, struct uthread *self)
 {
@@ -137,11 +159,7 @@ static int plain_release(struct user_mutex *m, struct uthread *self)
     if (owner_of(m) != self)
         return EPERM;
     list_lock(&m->waiters);
-    heir = wait_pop(&m->waiters);
-    if (heir && heir->tries >= BARGE_TRIES && !USER_MUTANT("user-barge-never-given"))
-        USER_STORE_RELEASE(m->owner, m->waiters.head ? tagged(heir) : heir);
-    else
-        USER_STORE_RELEASE(m->owner, m->waiters.head ? tagged(NULL) : NULL);
+    heir = pass_on(m);
     list_unlock(&m->waiters);
     if (heir)
         make_ready(lwp_self(), heir);
@@ -159,9 +177,7 @@ static void plain_requeue(struct user_mutex *m, struct uthread *t)
     list_lock(&m->waiters);
     owner = USER_LOAD(m->owner);
     while (!held && owner && owner != tagged(NULL))
-        held = (uintptr_t)owner & MUTEX_TAG ||
-               __atomic_compare_exchange_n(&m->owner, &owner, tagged(owner), false,
-                                           __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+        held = (uintptr_t)owner & MUTEX_TAG || owner_change(m, &owner, tagged(owner));
     if (held) {
         t->rest->waits.list = &m->waiters;
         queue_push(&m->waiters, t);

@@ -60,6 +60,24 @@ static __attribute__((noinline)) int cond_interrupted(struct uthread *self, stru
     return err;
 }
 
+/* The caller has it, and waits. */
+static inline void cond_release(struct user_mutex *m)
+{
+#if USER_MN
+    struct uthread *heir;
+
+    if (USER_UNLIKELY(lib.multi || !is_plain(m))) {
+        mutex_unlock(m);
+        return;
+    }
+    heir = pass_on(m);
+    if (heir)
+        make_ready(lwp_self(), heir);
+#else
+    mutex_release(m);
+#endif
+}
+
 /* EPERM: the caller does not hold the mutex, or holds it more than once. EINVAL: others wait here
  * with another mutex. until: NULL, for ever. */
 static inline __attribute__((always_inline)) int
@@ -83,11 +101,7 @@ cond_wait(struct tl_cond *opaque, struct tl_mutex *opaque_mutex, const struct us
     wait_on(self, &c->waiters, USER_WAITS_COND);
     list_unlock(&c->waiters);
     deadline_arm(self, until);
-#if USER_MN
-    mutex_unlock(m);
-#else
-    mutex_release(m);
-#endif
+    cond_release(m);
     early = park(self);
     deadline_disarm(self, until);
     if (USER_UNLIKELY(early))
