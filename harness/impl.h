@@ -280,6 +280,9 @@ struct tl_concurrency_ops {
     int (*set)(unsigned n); /* EAGAIN: no more kernel threads; EINVAL */
     unsigned (*get)(void);  /* what was set; 0: it decides */
     unsigned (*lwps)(void); /* kernel threads that exist now for unbound threads, idle or not */
+    /* The calling thread has a kernel thread of its own from now on, on the PU where it runs now
+     * (as with attr.bound), or shares those of the others again. EAGAIN: no more kernel threads */
+    int (*bind)(bool bound);
 };
 
 /* What the library's own books say about a thread: one row of its table. */

@@ -70,6 +70,7 @@ static const struct member members[] = {
     OF(io, poll),
     OF(io, waitpid),
     OF(io, blocking),
+    OF(concurrency, bind),
     OF(concurrency, lwps),
     OF(inspect, threads),
     OF(inspect, counters),

@@ -118,7 +118,7 @@ static const char *why_not(const char *what)
                "anew by its own consent";
     if (!strcmp(what, "io.blocking"))
         return "each thread is a kernel thread, which may call what it likes";
-    if (!strcmp(what, "concurrency"))
+    if (!strncmp(what, "concurrency", strlen("concurrency")))
         return "each thread is a kernel thread: the kernel decides how many run";
     if (!strcmp(what, "inspect.counters"))
         return "there is no scheduler to count in: the kernel's counts are in /proc/self/task";

@@ -297,7 +297,7 @@ static int nptl_run(const struct tl_boot *boot, void *(*entry)(void *), void *ar
 
 static const char *nptl_why_not(const char *what)
 {
-    if (!strcmp(what, "concurrency"))
+    if (!strncmp(what, "concurrency", strlen("concurrency")))
         return "pthread_setconcurrency only stores a number: each thread is a kernel thread "
                "already";
     if (!strcmp(what, "fork.fork_all"))

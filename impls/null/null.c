@@ -294,6 +294,7 @@ static const char *null_why_not(const char *what)
         {"inspect.threads", "a thread has ended when create returns: there is no table of them"},
         {"inspect.counters", "there is no scheduler to count in"},
         {"concurrency", "there is one kernel thread, which runs the function in create"},
+        {"concurrency.bind", "there is one kernel thread, which runs the function in create"},
     };
 
     for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)

@@ -237,19 +237,24 @@ static __attribute__((noinline)) void run_first(void *(*entry)(void *), void *ar
 }
 
 #if USER_MN
+/* The caller goes on on its home, another LWP. */
+static void move_home(struct lwp *lwp, struct uthread *self)
+{
+    pinned_push(self, false);
+    switch_to(lwp, self, pick_next(lwp));
+}
+
 /* run() has to return on the kernel thread that called it. */
 static void go_home(struct uthread *self)
 {
     struct lwp *lwp = lwp_self();
-    struct uthread *next;
 
+    if (lwp->bound == self)
+        lwp->ended = true;
     USER_STORE(self->home, lib.lwp[0]);
     __atomic_fetch_or(&self->context.flags, USER_STRICT, __ATOMIC_RELAXED);
-    if (lwp == lib.lwp[0])
-        return;
-    pinned_push(self, false);
-    next = pick_next(lwp);
-    switch_to(lwp, self, next);
+    if (lwp != lib.lwp[0])
+        move_home(lwp, self);
 }
 #endif
 
@@ -361,10 +366,33 @@ static unsigned user_lwps(void)
     return (unsigned)atomic_load(&lib.existing);
 }
 
+/* As in go_home, the LWP is told that the thread does not come back before anybody else can take
+ * the thread; it looks when it has left it. */
+static int user_bind(bool bound)
+{
+    struct lwp *lwp = lwp_self();
+    struct uthread *self = lwp->current;
+
+    if (bound == (lwp->bound == self))
+        return 0;
+    if (bound) {
+        if (!lwp_bind(self, TL_SLOT_INHERIT))
+            return EAGAIN;
+        move_home(lwp, self);
+        return 0;
+    }
+    lwp->ended = true;
+    USER_STORE(self->home, lwp->before);
+    make_ready(lwp, self);
+    switch_to(lwp, self, pick_next(lwp));
+    return 0;
+}
+
 static const struct tl_concurrency_ops user_concurrency_ops = {
     .set = user_set_concurrency,
     .get = user_get_concurrency,
     .lwps = user_lwps,
+    .bind = user_bind,
 };
 #endif
 

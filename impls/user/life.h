@@ -179,19 +179,17 @@ static int home_of(const struct tl_attr *attr, struct uthread *t)
 {
 #if USER_MN
     t->home = NULL;
-    if (attr->bound)
-        return lwp_bind(t, attr->slot) ? 0 : EAGAIN;
     if (attr->slot == TL_SLOT_INHERIT)
-        return 0;
+        return !attr->bound || lwp_bind(t, attr->slot) ? 0 : EAGAIN;
     if (attr->slot < 0 || (unsigned)attr->slot >= lib.boot->nslots)
         return EINVAL;
     if (lib.multi && (unsigned)attr->slot < USER_LOAD_ACQUIRE(lib.lwps_used)) {
         t->home = lib.lwp[attr->slot];
         /* Where some have a place, the first one has its own, too (steal.h). */
-        if (lwp_self()->current == lib.first && lwp_self() == lib.lwp[0])
+        if (!attr->bound && lwp_self()->current == lib.first && lwp_self() == lib.lwp[0])
             USER_STORE(lib.first->home, lib.lwp[0]);
     }
-    return 0;
+    return !attr->bound || lwp_bind(t, attr->slot) ? 0 : EAGAIN;
 #else
     (void)t;
     return attr->bound ? ENOTSUP : 0;

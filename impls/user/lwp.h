@@ -382,7 +382,7 @@ static inline struct uthread *pick_next(struct lwp *lwp)
 
 /* ---- bound threads --------------------------------------------------------------------------- */
 
-/* An LWP for t alone, which is its home then. NULL: EAGAIN. */
+/* An LWP for t alone, which is its home then. t is new, or the caller. NULL: EAGAIN. */
 static struct lwp *lwp_bind(struct uthread *t, int slot)
 {
     struct lwp *lwp;
@@ -397,12 +397,13 @@ static struct lwp *lwp_bind(struct uthread *t, int slot)
         lwp = lwp_new(0);
     }
     if (lwp) {
-        if (slot >= 0)
-            lwp->slot_of_place = slot;
-        lwp->bound = t;
+        lwp->slot_of_place = slot >= 0 ? slot : lwp_self()->slot_of_place;
+        USER_STORE(lwp->bound, t);
         lwp->serves = lwp;
-        t->home = lwp;
+        lwp->before = USER_LOAD(t->home);
+        USER_STORE(t->home, lwp);
         if (lwp_start(lwp)) {
+            USER_STORE(t->home, lwp->before);
             lwp->next_bound = lib.bound_free;
             lib.bound_free = lwp;
             lwp = NULL;

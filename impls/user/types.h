@@ -312,7 +312,8 @@ struct lwp {
     bool was_lookout;        /* until it runs a thread */
     unsigned watch;          /* as a lookout: how often in a row there was nothing */
     struct uthread *bound;   /* runs this thread only; NULL: unbound ones */
-    bool ended;              /* the bound thread has */
+    bool ended;              /* the bound thread has, or is not bound any more */
+    struct lwp *before;      /* home of the bound thread but for that; NULL: any */
     struct lwp *next_bound;  /* of the list of bound ones, or of the free ones among them */
     int slot_of_place;       /* of tl_boot: where it is pinned; its own */
     struct lwp *serves;      /* whose `pinned` it takes; itself if bound. Written under lwp_lock */
