@@ -170,11 +170,13 @@ static inline struct uthread *switch_next(struct lwp *lwp, struct uthread *from,
 }
 
 #define SWITCH_START context_start_shared
+#define SWITCH_THEN context_switch_then_shared /* keeps a copy of `to`: see arrive_body */
 #define SWITCH_LEAVE context_leave_then_shared
 #else
 #define switch_await(to) ((void)0)
 #define switch_next(lwp, from, to) (to)
 #define SWITCH_START context_start
+#define SWITCH_THEN context_switch_then
 #define SWITCH_LEAVE context_leave_then
 #endif
 
@@ -206,11 +208,17 @@ switch_private(struct lwp *lwp, struct uthread *from, struct uthread *to)
 static inline __attribute__((always_inline)) void
 switch_at_once(struct lwp *lwp, struct uthread *from, struct uthread *to)
 {
+    bool bare = USER_MUTANT("user-arrives-without-copy");
+
     switch_announce(from, to, false);
-    if (USER_UNLIKELY(switch_private(lwp, from, to)))
-        context_switch_then(&from->context, &to->context, arrive, to);
-    else
+    if (USER_UNLIKELY(switch_private(lwp, from, to))) {
+        if (bare)
+            context_switch_then(&from->context, &to->context, arrive, to);
+        else
+            SWITCH_THEN(&from->context, &to->context, arrive, to);
+    } else {
         context_switch(&from->context, &to->context);
+    }
     switch_arrived(from);
 }
 
@@ -222,7 +230,7 @@ static inline __attribute__((always_inline)) void switch_to(struct lwp *lwp, str
     switch_await(to);
     switch_announce(from, to, false);
     if (USER_UNLIKELY(switch_private(lwp, from, to)))
-        context_switch_then_shared(&from->context, &to->context, arrive, to);
+        SWITCH_THEN(&from->context, &to->context, arrive, to);
     else
         context_switch_shared(&from->context, &to->context);
     switch_arrived(from);
