@@ -267,8 +267,7 @@ static void sem_wait_again(struct uthread *self)
                    NULL);
 }
 
-#if !USER_MN
-/* Apart, so that a wait which need not block saves no registers. */
+/* While there is one LWP. Apart, so that a wait which need not block saves no registers. */
 static __attribute__((noinline)) int sem_block(struct user_sem *s)
 {
     struct uthread *self = lwp_self()->current;
@@ -279,21 +278,20 @@ static __attribute__((noinline)) int sem_block(struct user_sem *s)
     park_trusting(self);
     return 0; /* whoever made it ready has given it the unit, or arrive() has got one */
 }
-#endif
 
 static int user_sem_wait(struct tl_sem *opaque)
 {
     struct user_sem *s = sem_of(opaque);
 
 #if USER_MN
-    return sem_wait_for(s, NULL);
-#else
+    if (lib.multi)
+        return sem_wait_until(s, NULL);
+#endif
     if (USER_LIKELY(s->count && !(lwp_self()->current->context.flags & USER_CANCELLED))) {
-        s->count--;
+        USER_STORE(s->count, s->count - 1);
         return 0;
     }
     return sem_block(s);
-#endif
 }
 
 static int user_sem_timedwait(struct tl_sem *opaque, clockid_t clock, uint64_t deadline_ns)
