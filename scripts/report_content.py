@@ -1,112 +1,28 @@
 """What a report of one run says: a list of blocks (report_render.py), from a run and its cells.
 
-Two tables name benchmarks, because they answer questions that are asked of every run: what each
-primitive costs (HEADLINE), and the speeds that the project promises (TARGETS). Everything else
-follows from the record. Where a question cannot be answered, the table says why.
+Everything follows from the record. Where a question cannot be answered, the table says why.
 """
 
-import dataclasses
 import pathlib
 import re
 
 import plots
 import report_checks
 import report_emulated
+import report_headline
+import report_problems
 import report_trust
 import summary
 import threadlab_records
+from report_base import (
+    BASELINE, DASH, UNSAFE, Content, best, marked, plural, setting_words, times,
+)
 from report_render import (
     DAGGER, Bullets, Charts, Details, Facts, FileLink, Heading, Links, Sub, Table, Text,
 )
 from summary import duration, fact, integer, percent, quantity, significant
 
-BASELINE = "nptl"  # what the platform gives: the others are shown in proportion to it
-DASH = "\N{EN DASH}"
-TIMES = "\N{MULTIPLICATION SIGN}"
-UNSAFE = "!"  # the number rests on a promise that is not kept
 OPEN_ROWS = 12  # a longer table is folded
-
-# (what, benchmark, the axes' values to show where it has them)
-HEADLINE = (
-    ("create + join", "create.join", {"stack": 65536, "guard": "on"}),
-    ("yield hand-over", "switch.yield", {"threads": 2}),
-    ("semaphore hand-over", "switch.sem", {}),
-    ("uncontended mutex", "lock.uncontended", {"kind": "block"}),
-    ("signal to itself", "signal.self", {}),
-    ("signal to a blocked thread", "signal.thread", {"state": "blocked"}),
-    ("fork, 16 threads alive", "fork.threads", {"threads": 16, "how": "fork"}),
-)
-
-
-@dataclasses.dataclass(frozen=True)
-class Side:
-    bench: str
-    impl: str
-    axes: dict
-    params: dict = dataclasses.field(default_factory=dict)  # these must hold
-
-
-@dataclasses.dataclass(frozen=True)
-class Target:
-    text: str
-    over: Side
-    under: Side
-    limit: float
-    at_most: bool
-
-
-_ONE_THREAD = {"stack": 65536, "guard": "on"}
-TARGETS = (
-    Target("green: yield between 2 threads, to a bare stack switch",
-           Side("switch.yield", "green", {"threads": 2}), Side("floor.switch", "-", {}), 3, True),
-    Target("green: warm create + join, to nptl's",
-           Side("create.join", "green", _ONE_THREAD), Side("create.join", BASELINE, _ONE_THREAD),
-           1 / 200, True),
-    Target("nptl: create + join on one CPU, to clone's with recycle=thread",
-           Side("create.join", BASELINE, _ONE_THREAD),
-           Side("create.join", "clone", _ONE_THREAD, {"recycle": "thread"}), 2.5, False),
-)
-HARNESS_SHARE_LIMIT = 0.25
-
-
-class Content:
-    """Everything the blocks need, computed once."""
-
-    def __init__(self, run):
-        self.run = run
-        self.cells = summary.cells(run)
-        self.by_bench = {}
-        for cell in self.cells:
-            self.by_bench.setdefault(cell.bench, []).append(cell)
-        impls = list(run.header["impls"])
-        impls += sorted({c.impl for c in self.cells} - set(impls) - {"-"})
-        # The baseline first: the eye looks for it there.
-        self.impls = sorted(impls, key=lambda name: name != BASELINE)
-        self.style = plots.Style(self.impls)
-
-    def bench(self, name):
-        """What the header tells about a benchmark (a plugin's or damaged record may not)."""
-        empty = {"version": 0, "title": "", "op": "", "unit": "ns", "rests_on": [], "axes": {}}
-        return self.run.header["benches"].get(name, empty)
-
-    def unit(self, name):
-        return self.bench(name)["unit"]
-
-
-def _marked(cell, unit):
-    return quantity(cell.value, unit) + (DAGGER if cell.untrusted else "") + (
-        UNSAFE if cell.unsafe else "")
-
-
-def _setting_words(setting):
-    parts = []
-    for name, value in setting.items():
-        parts.append(value if name == "place" else f"{name} {integer(value)}")
-    return ", ".join(parts)
-
-
-def _plural(count, what):
-    return f"{summary.count(count)} {what}" + ("" if count == 1 else "s")
 
 
 # ---- head ----------------------------------------------------------------------------------------
@@ -154,10 +70,10 @@ def _asked(content, counts, ok, untrusted, share):
     """What was planned and what came of it."""
     run, header = content.run, content.run.header
     if header["preset"] is None:
-        return [("plan", f"{_plural(len(run.checks), 'check')}, seed {header['seed']}")]
+        return [("plan", f"{plural(len(run.checks), 'check')}, seed {header['seed']}")]
     found = [
-        ("plan", f"preset {header['preset']}, {_plural(len(content.cells), 'cell')}, "
-                 f"{_plural(header['rounds'], 'round')}, seed {header['seed']}"),
+        ("plan", f"preset {header['preset']}, {plural(len(content.cells), 'cell')}, "
+                 f"{plural(header['rounds'], 'round')}, seed {header['seed']}"),
         ("records", f"{len(run.samples)}: "
                     + (", ".join(f"{n} {status}" for status, n in counts.items()) or "none")),
         ("trust", f"{untrusted} of {ok} ok records failed a self-check" if ok
@@ -187,150 +103,6 @@ def _ranges(numbers):
     return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in found)
 
 
-# ---- the headline and the targets ----------------------------------------------------------------
-
-
-def _preferred(cells, wanted):
-    """Those cells whose axes have the wanted values, as far as any have."""
-    for name, value in wanted.items():
-        fitting = [c for c in cells if c.axes.get(name) == value]
-        cells = fitting or cells
-    near = [c for c in cells if c.relation == "same-pu"]
-    return near or cells
-
-
-def _best(cells):
-    """The ok cell with the lowest value, or None. An unsafe one only where no other is ok."""
-    return min((c for c in cells if c.ok), key=lambda c: (bool(c.unsafe), c.value), default=None)
-
-
-def _headline(content):
-    impls = [name for name in content.impls if any(c.impl == name for c in content.cells)]
-    rows = []
-    for what, bench, wanted in HEADLINE:
-        cells = [c for c in content.by_bench.get(bench, []) if c.impl != "-"]
-        if not cells:
-            continue
-        groups = {}
-        for cell in _preferred(cells, wanted):
-            where = (summary.place_name(cell.place), *cell.axes.items())
-            groups.setdefault(where, []).append(cell)
-        # The setting that most implementations can answer; ties by the order of the cells.
-        group = max(groups.values(), key=lambda g: len({c.impl for c in g if c.ok}))
-        setting = _setting_words({"place": summary.place_name(group[0].place), **group[0].axes})
-        base = _best([c for c in group if c.impl == BASELINE])
-        row = [Sub(what, f"{bench}: {setting}")]
-        for impl in impls:
-            row.append(_headline_cell(content, [c for c in group if c.impl == impl], base))
-        rows.append(row)
-    if not rows or not impls:
-        return [Text("None of the benchmarks of the headline table was part of this run.", "note")]
-    has_base = BASELINE in impls
-    return [Table(
-        ["", *impls], rows,
-        caption="One op of each, the median of the processes"
-                + (f", and below it the ratio to {BASELINE} in this run with its "
-                   f"{100 * summary.interval_level(content.run.header['rounds']):.3g}% interval"
-                   if has_base else "")
-                + ". Where an implementation has parameters, those of the fastest cell are shown."
-                + f" {DAGGER}: untrusted, see the benchmark. {UNSAFE}: unsafe, the implementation "
-                  "does not keep a promise that the number rests on, and is left out of "
-                  "\"fastest\" where there is another.",
-    )]
-
-
-def _headline_cell(content, cells, base):
-    best = _best(cells)
-    if best is None:
-        statuses = sorted({s["status"] for c in cells for s in c.samples})
-        return Sub(DASH, ", ".join(statuses) or "not asked")
-    small = []
-    ratio = summary.ratio(best, base) if base is not None and best is not base else None
-    if ratio is not None:
-        small.append(_times(ratio.value) + (
-            "" if ratio.low is None else f" ({_times(ratio.low)} to {_times(ratio.high)})"))
-    # Only what this implementation has several of here.
-    mine = [c for c in content.by_bench[best.bench] if c.impl == best.impl]
-    small += [f"{name}={integer(value)}" for name, value in best.params.items()
-              if len({c.params.get(name) for c in mine}) > 1]
-    return Sub(_marked(best, content.unit(best.bench)), " ".join(small))
-
-
-def _side(content, side):
-    """(the cell, None), or (None, why there is none)."""
-    name = f"{side.bench} of {plots.machine_name(side.impl)}"
-    cells = [c for c in content.by_bench.get(side.bench, []) if c.impl == side.impl]
-    if not cells:
-        return None, f"{name} was not part of this run"
-    cells = [c for c in cells if all(c.params.get(k) == v for k, v in side.params.items())]
-    cells = _preferred(cells, side.axes)
-    best = _best(cells)
-    if best is None:
-        reasons = [s["reason"] for c in cells for s in c.samples if s["reason"]]
-        return None, f"{name}: {reasons[0] if reasons else 'no such cell'}"
-    return best, None
-
-
-def _ratio_text(ratio):
-    if ratio.low is None:
-        return "of the medians: no two rounds have both"
-    return (f"{100 * ratio.level:.3g}% interval {_times(ratio.low)} to {_times(ratio.high)}, "
-            f"n {ratio.n}")
-
-
-def _targets(content):
-    rows = []
-    for target in TARGETS:
-        over, missing = _side(content, target.over)
-        under, also = _side(content, target.under)
-        ratio = summary.ratio(over, under) if over and under else None
-        wanted = f"at {'most' if target.at_most else 'least'} {_limit_text(target.limit)}"
-        wanted = wanted.replace(" ", "\N{NO-BREAK SPACE}")
-        if ratio is None:
-            why = missing or also or "a value of 0 has no ratio"
-            rows.append([target.text, wanted, DASH, Sub("not measured", why)])
-            continue
-        met = ratio.value <= target.limit if target.at_most else ratio.value >= target.limit
-        low, high = ratio.low or ratio.value, ratio.high or ratio.value
-        mark = DAGGER if over.untrusted or under.untrusted else ""
-        verdict = "met" if met else "not met"
-        if low < target.limit < high:
-            verdict += ", not clearly"
-        if over.unsafe or under.unsafe:
-            met, verdict = False, "unsafe: " + ", ".join([*over.unsafe, *under.unsafe])
-        values = (f"{quantity(over.value, content.unit(over.bench))} : "
-                  f"{quantity(under.value, content.unit(under.bench))}")
-        rows.append([
-            Sub(target.text, f"{over.key} : {under.key}"), wanted,
-            Sub(f"{_times(ratio.value)}{mark}", f"{values}; {_ratio_text(ratio)}"),
-            Sub(verdict, "", "good" if met else "bad"),
-        ])
-    share = content.run.harness_share()
-    wanted = f"under\N{NO-BREAK SPACE}{percent(HARNESS_SHARE_LIMIT)}"
-    what = "harness: share of the wall time outside timed windows"
-    preset = content.run.header["preset"]
-    note = "" if preset == "standard" else f"asked of preset standard; this is {preset}"
-    if share is None:
-        rows.append([what, wanted, DASH, Sub("not measured", "the run did not end")])
-    else:
-        met = share < HARNESS_SHARE_LIMIT
-        rows.append([what, wanted, percent(share),
-                     Sub("met" if met else "not met", note, "good" if met else "bad")])
-    return [Table(["required", "limit", "measured", "verdict"], rows, left=4,
-                  caption="Ratios of two cells of this run.")]
-
-
-def _limit_text(limit):
-    return f"1/{round(1 / limit)}" if limit < 0.1 else f"{limit:g}{TIMES}"
-
-
-def _times(value):
-    """A ratio for people: 1/795 reads better than 0.00126."""
-    if 0 < value < 0.0995:
-        return f"1/{significant(1 / value)}"
-    return f"{significant(value)}{TIMES}"
-
-
 # ---- a benchmark ---------------------------------------------------------------------------------
 
 
@@ -346,7 +118,7 @@ def _section(content, name):
     fixed = {key: value for cell in cells for key, value in cell.setting().items()
              if key not in varied and key not in cell.params}
     if fixed:
-        blocks.append(Text(f"All cells: {_setting_words(fixed)}.", "note"))
+        blocks.append(Text(f"All cells: {setting_words(fixed)}.", "note"))
     charts = plots.charts(name, cells, content.style, about["unit"], about["axes"])
     if charts:
         blocks.append(Charts([
@@ -361,9 +133,9 @@ def _section(content, name):
     blocks += _percentiles(ok)
     blocks += _values(content, ok, about["unit"])
     blocks += _counters(ok)
-    blocks += _unsafe(ok)
-    blocks += _distrust(ok)
-    blocks += _problems(cells)
+    blocks += report_problems.unsafe(ok)
+    blocks += report_problems.distrust(ok)
+    blocks += report_problems.of_cells(cells)
     return blocks
 
 
@@ -372,7 +144,7 @@ def file_stem(name):
 
 
 def _folded(title, table):
-    return Details(f"{title} ({_plural(len(table.rows), 'row')})", [table],
+    return Details(f"{title} ({plural(len(table.rows), 'row')})", [table],
                    len(table.rows) <= OPEN_ROWS)
 
 
@@ -435,11 +207,11 @@ def _values(content, cells, unit):
             base_of.setdefault(_where(cell), []).append(cell)
     rows = []
     for cell in cells:
-        row = [*keys.row(cell), _marked(cell, unit),
+        row = [*keys.row(cell), marked(cell, unit),
                f"{quantity(cell.low, unit)} to {quantity(cell.high, unit)}",
                f"{len(cell.values)}" + (f" ({cell.untrusted}{DAGGER})" if cell.untrusted else "")]
         if has_base:
-            base = _best(base_of.get(_where(cell), []))
+            base = best(base_of.get(_where(cell), []))
             ratio = summary.ratio(cell, base) if base and base is not cell else None
             row.append("1" if base is cell else DASH if ratio is None else _ratio_cell(ratio))
         row += [_metric(cell, name) for name in metrics]
@@ -454,8 +226,8 @@ def _where(cell):
 
 
 def _ratio_cell(ratio):
-    return Sub(_times(ratio.value), "of the medians" if ratio.low is None else
-               f"{_times(ratio.low)} to {_times(ratio.high)}")
+    return Sub(times(ratio.value), "of the medians" if ratio.low is None else
+               f"{times(ratio.low)} to {times(ratio.high)}")
 
 
 def _metric(cell, name):
@@ -499,7 +271,7 @@ def _counters(cells):
     table = Table([*keys.columns, *events], rows, left=len(keys.columns),
                   caption=f"~: scaled, because the counter ran a part of the time. {DASH}: not "
                           "counted.")
-    return [Details(f"Events per op ({_plural(len(rows), 'row')})", [table])]
+    return [Details(f"Events per op ({plural(len(rows), 'row')})", [table])]
 
 
 def _counted(counter):
@@ -509,100 +281,6 @@ def _counted(counter):
     if scaled:
         value *= enabled / running
     return value / counter["ops"], scaled
-
-
-# ---- what went wrong -----------------------------------------------------------------------------
-
-
-def _shape(text):
-    """Reasons that differ only in their numbers are one reason."""
-    return re.sub(r"\d+(\.\d+)?", "#", text)
-
-
-def _reason_text(examples):
-    different = len(set(examples)) > 1
-    return examples[0] + (" (and the like, with other numbers)" if different else "")
-
-
-def _distrust(cells):
-    groups = {}
-    for cell in cells:
-        for sample in cell.samples:
-            for reason in sample["distrust"]:
-                group = groups.setdefault(_shape(reason), ([], set(), set()))
-                group[0].append(reason)
-                group[1].add(cell.key)
-                group[2].add(cell.impl)
-    if not groups:
-        return []
-    ordered = sorted(groups.values(), key=lambda g: -len(g[0]))
-    items = [
-        f"{_plural(len(reasons), 'record')} in {_plural(len(keys), 'cell')} "
-        f"({', '.join(sorted(map(plots.machine_name, impls)))}): {_reason_text(reasons)}"
-        for reasons, keys, impls in ordered
-    ]
-    return [Details(f"{DAGGER} Untrusted: {_plural(len(items), 'reason')}", [Bullets(items)],
-                    len(items) <= 4)]
-
-
-def _unsafe(cells):
-    groups = {}
-    for cell in cells:
-        if cell.unsafe:
-            groups.setdefault(tuple(cell.unsafe), {}).setdefault(plots.series_name(cell, []))
-    items = [f"{', '.join(names)}: rests on {', '.join(properties)}"
-             for properties, names in groups.items()]
-    if not items:
-        return []
-    return [Details(f"{UNSAFE} Unsafe: promises that are not kept", [Bullets(items)],
-                    len(items) <= 4)]
-
-
-def _problem_groups(cells):
-    """[(status, reason, [keys], impls, benches, records)] of what is not ok, most cells first."""
-    groups = {}
-    for cell in cells:
-        for sample in cell.samples:
-            if sample["status"] == "ok":
-                continue
-            reason = sample["reason"] or "no reason given"
-            if sample["signal"] and sample["signal"] not in reason:
-                reason += f" ({sample['signal']})"
-            group = groups.setdefault((sample["status"], _shape(reason)),
-                                      ([], {}, set(), set(), []))
-            group[0].append(reason)
-            group[1][cell.key] = None
-            group[2].add(cell.impl)
-            group[3].add(cell.bench)
-            group[4].append(sample)
-    found = [
-        (status, _reason_text(reasons), list(keys), sorted(impls), sorted(benches), len(samples))
-        for (status, _), (reasons, keys, impls, benches, samples) in groups.items()
-    ]
-    return sorted(found, key=lambda g: (g[0], -len(g[2]), g[1]))
-
-
-def _problems(cells):
-    items = [
-        f"{_plural(len(keys), 'cell')} {status} "
-        f"({', '.join(map(plots.machine_name, impls))}): {reason}"
-        for status, reason, keys, impls, _, _ in _problem_groups(cells)
-    ]
-    return [Heading(3, "Not ok"), Bullets(items)] if items else []
-
-
-def _all_problems(content):
-    rows = [
-        [status, reason, ", ".join(map(plots.machine_name, impls)), ", ".join(benches),
-         str(len(keys)), str(records)]
-        for status, reason, keys, impls, benches, records in _problem_groups(content.cells)
-    ]
-    title = Heading(2, "What was not measured, and why", "not-ok")
-    if not rows:
-        nothing = "Every record is ok." if content.run.samples else "There is no record."
-        return [title, Text(nothing)]
-    columns = ["status", "reason", "implementations", "benchmarks", "cells", "records"]
-    return [title, Table(columns, rows, left=4)]
 
 
 # ---- the machine, the method ---------------------------------------------------------------------
@@ -621,7 +299,7 @@ def _machine(content):
             elif isinstance(value, bool):
                 value = "yes" if value else "no"
             rows.append([key, str(value)])
-        blocks.append(Details(f"{group} ({_plural(len(rows), 'fact')})",
+        blocks.append(Details(f"{group} ({plural(len(rows), 'fact')})",
                               [Table(["fact", "value"], rows, left=2)]))
     build = header["build"]
     blocks.append(Details("build", [Table(["fact", "value"], [
@@ -636,7 +314,7 @@ def _machine(content):
     events = [[e["event"], "counted" if e["available"] else "not available", e["reason"] or ""]
               for e in header["events"]]
     if events:
-        blocks.append(Details(f"events ({_plural(len(events), 'event')})",
+        blocks.append(Details(f"events ({plural(len(events), 'event')})",
                               [Table(["event", "status", "reason"], events, left=3)]))
     impls = [[name, about["model"], about["summary"], ", ".join(about["traits"])]
              for name, about in header["impls"].items()]
@@ -686,9 +364,9 @@ def blocks(run, href=None):
     if threadlab_records.no_times(run.header):
         return found + report_emulated.blocks(run) + _machine(content)
     found.append(Heading(2, "What each costs", "costs"))
-    found += _headline(content)
+    found += report_headline.headline(content)
     found.append(Heading(2, "Required speed", "required"))
-    found += _targets(content)
+    found += report_headline.targets(content)
     found.append(Heading(2, "Benchmarks", "benchmarks"))
     if names:
         found.append(Text(
@@ -706,7 +384,7 @@ def blocks(run, href=None):
         found.append(Text("There is no record of any benchmark."))
     for name in names:
         found += _section(content, name)
-    found += _all_problems(content)
+    found += report_problems.of_run(content)
     found += report_trust.blocks(run, content.cells)
     found += _machine(content)
     found += _method(content, record, href)

@@ -2,6 +2,7 @@
 
 import pytest
 import report_checks
+import report_base
 import report_content
 import report_render
 import summary
@@ -117,7 +118,7 @@ def test_an_unsafe_cell_is_marked_and_not_the_fastest(tmp_path):
     run = read_one(path)
     cells = {c.impl: c for c in summary.cells(run)}
     assert cells["green"].unsafe == ["mutex.exclusion"] and cells["nptl"].unsafe == []
-    assert report_content._best(list(cells.values())) is cells["nptl"]
+    assert report_base.best(list(cells.values())) is cells["nptl"]
     text = text_of(path)
     assert "10.0\N{NO-BREAK SPACE}ns!" in text
     assert "(unsafe)" in text and "rests on mutex.exclusion" in text
