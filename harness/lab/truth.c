@@ -181,6 +181,66 @@ static void inherited(void)
         near("loops of four threads, added up", (double)out[0].value, (double)(turns * PER_TURN));
 }
 
+/* A thread that counts itself, while it is counted as one of the process. */
+struct counted_thread {
+    uint64_t turns;
+    struct pmu_count own;
+};
+
+static struct counted_thread counted[THREADS];
+static struct pmu_code own_code;
+
+static void *turns_counted(void *arg)
+{
+    struct counted_thread *me = arg;
+    struct pmu_set *set = pmu_open(&own_code, 1);
+
+    if (!set)
+        return NULL;
+    pmu_start(set);
+    loop(me->turns);
+    pmu_stop(set);
+    pmu_read(set, &me->own);
+    pmu_close(set);
+    return NULL;
+}
+
+static void counted_threads(void)
+{
+    pthread_t t[THREADS];
+
+    for (int i = 0; i < THREADS; i++)
+        pthread_create(&t[i], NULL, turns_counted, &counted[i]);
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(t[i], NULL);
+}
+
+/* Each thread's own count is of its own loop, and together they are what the process has counted.
+ */
+static void each_thread(void)
+{
+    static const char *const names[] = {"instructions:u"};
+    struct pmu_count out[1];
+    double sum = 0, worst = 0, executed = 0;
+
+    pmu_encode(names[0], &own_code);
+    for (int i = 0; i < THREADS; i++)
+        counted[i].turns = TURNS * (uint64_t)(i + 1);
+    if (!count(names, 1, counted_threads, out))
+        return;
+    for (int i = 0; i < THREADS; i++) {
+        double wanted = (double)(counted[i].turns * PER_TURN);
+
+        sum += (double)counted[i].own.value;
+        executed += wanted;
+        worst = fmax(worst, fabs((double)counted[i].own.value / wanted - 1));
+    }
+    verdict(worst <= TOLERANCE, "each of four threads counts its own loop",
+            "the worst is off by %.4f%% of %.0f executed", 100 * worst, executed);
+    near("what the threads counted of themselves, added up, of what the process has counted", sum,
+         (double)out[0].value);
+}
+
 static void split(void)
 {
     static const char *const names[] = {"instructions:u", "instructions:k"};
@@ -293,6 +353,7 @@ int main(void)
     stay_on(0, 1);
     one_event();
     inherited();
+    each_thread();
     split();
     grouped();
     multiplexed();
