@@ -9,6 +9,8 @@ into the window, wherever a change has moved them to: they are shown beside, and
 """
 
 import dataclasses
+import hashlib
+import json
 
 import threadlab_records
 
@@ -22,6 +24,12 @@ def raw(run):
             for s in run.samples for c in s["counters"] if c["value"] is not None}
 
 
+def digest(counts):
+    """SHA-256 of all counts of a boot, short: the same where all are the same."""
+    text = json.dumps(sorted(([*name], [*found]) for name, found in counts.items()))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
 def repeated(runs):
     """(table, are all counts of all runs the same?)"""
     all_counts = [raw(run) for run in runs]
@@ -32,6 +40,7 @@ def repeated(runs):
         if len(found) > 1:
             different += 1
             lines.append(f"{name[1]} of {name[0]}: {sorted(map(str, found))}")
+    lines += [f"boot {n}: {digest(counts)}" for n, counts in enumerate(all_counts, 1)]
     values = 2 * len(names)
     lines.append(f"{len(runs)} boots, {values} counts of {len({n[0] for n in names})} cells each: "
                  + (f"{different} events differ" if different else "the same to the last digit"))

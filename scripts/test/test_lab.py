@@ -138,9 +138,11 @@ def test_what_head_cannot_count_is_an_error_and_what_neither_can_is_nothing():
 
 
 def test_repeated():
-    assert lab_counts.repeated([run(61), run(61)])[1]
+    text, same = lab_counts.repeated([run(61), run(61)])
+    assert same and len({line.split()[-1] for line in text.splitlines()[:2]}) == 1
     text, same = lab_counts.repeated([run(61), run(61, 1001)])
     assert not same and "1 events differ" in text
+    assert len({line.split()[-1] for line in text.splitlines()[1:3]}) == 2
     assert not lab_counts.repeated([types.SimpleNamespace(samples=[])])[1]
 
 
