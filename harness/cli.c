@@ -98,6 +98,7 @@ static const struct argp_option options[] = {
      "check: this program, made by `threadlab cc`, or its source; repeatable", 4},
     {"programs", OPT_PROGRAMS, "DIR", 0,
      "check: each source of a folder, compiled for each implementation; repeatable", 4},
+    {"include", 'I', "DIR", 0, "check: where sources of --programs find headers; repeatable", 4},
     {"mutant", OPT_MUTANT, "NAME", 0, "check: put this fault in (see `threadlab list mutants`)", 4},
     {"json", OPT_JSON, NULL, 0, "print JSON for a script", 3},
     {0},
@@ -235,6 +236,7 @@ static const struct {
     {OPT_CLAIMS, OF_MUTANTS},
     {OPT_PROGRAM, OF_CHECK},
     {OPT_PROGRAMS, OF_CHECK},
+    {'I', OF_CHECK},
     {OPT_MUTANT, OF_CHECK},
     {OPT_DEADLINE, OF_CHECK},
     {OPT_JOBS, OF_CHECK | OF_MUTANTS},
@@ -352,6 +354,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
     case OPT_PROGRAM:
     case OPT_PROGRAMS:
         append(&r->programs, name, arg);
+        return 0;
+    case 'I':
+        append(&r->include, name, arg);
         return 0;
     case OPT_MUTANT:
         r->mutant = arg;

@@ -65,6 +65,7 @@ struct request {
     const char *expect;       /* NULL: no file of expected verdicts is read */
     const char *junit;        /* NULL: no JUnit file */
     struct cli_list programs; /* check: programs, sources, folders of them; empty: properties */
+    struct cli_list include;  /* check: where its programs find headers */
     const char *mutant;       /* NULL: implementations as they are */
     uint64_t deadline_ns;     /* of one check; 0: its own */
     uint64_t torture_ns;      /* check: random programs for so long; 0: no torture */

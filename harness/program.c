@@ -155,8 +155,30 @@ int programs_add(struct programs **programs, const char *path, char *error, size
     return e;
 }
 
+int programs_include(struct programs *p, const char *path, char *error, size_t size)
+{
+    const char **more = realloc(p->include, (p->includes + 1) * sizeof *more);
+    char *absolute = realpath(path, NULL), *option = NULL;
+    int e = absolute ? 0 : errno;
+
+    if (more)
+        p->include = more;
+    if (!e && (!more || asprintf(&option, "-I%s", absolute) < 0))
+        e = ENOMEM;
+    if (e)
+        snprintf(error, size, "-I %s: %s", path, strerror(e));
+    else
+        p->include[p->includes++] = option;
+    free(absolute);
+    return e;
+}
+
 void programs_free(struct programs *p)
 {
+    for (size_t i = 0; p && i < p->includes; i++)
+        free((char *)p->include[i]);
+    if (p)
+        free(p->include);
     for (size_t i = 0; p && i < p->n; i++) {
         free(p->items[i].path);
         free((char *)p->items[i].check.name);

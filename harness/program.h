@@ -21,6 +21,9 @@ struct programs;
  * Returns 0, or an error number with one line in error. `programs` is made by the first call. */
 int programs_add(struct programs **programs, const char *path, char *error, size_t size);
 
+/* Sources find headers in this folder, too; after programs_add. The same answers. */
+int programs_include(struct programs *programs, const char *path, char *error, size_t size);
+
 /* Implementations of the request that have a veneer x programs, in the same form as other checks:
  * verb_check runs, prints and records them. The plan borrows from `programs`. */
 int programs_plan(const struct programs *programs, const struct request *request,

@@ -26,6 +26,7 @@ struct running {
     pid_t pid;
     struct check_case *c;
     const struct program *program;
+    const struct programs *programs; /* where it is from */
     bool compiles;
     char folder[PATH_MAX];
     uint64_t start_ns, deadline_ns;
@@ -134,13 +135,28 @@ static void child_compiles(const struct running *r)
 {
     char self[PATH_MAX], include[PATH_MAX + 8];
     bool cxx = strcmp(r->program->path + strlen(r->program->path) - 2, ".c") != 0;
+    size_t includes = r->programs->includes, n = 0;
+    const char **args = calloc(includes + 16, sizeof *args);
 
-    if (own_path(self, sizeof self))
+    if (!args || own_path(self, sizeof self))
         _exit(126);
     snprintf(include, sizeof include, "-I%s", r->program->path);
     *strrchr(include, '/') = '\0';
-    execl(self, self, cxx ? "c++" : "cc", "--impl", r->c->impl->name, "-O1", "-w", include,
-          r->program->path, "-o", "program", "-lm", "-lrt", (char *)NULL);
+    args[n++] = self;
+    args[n++] = cxx ? "c++" : "cc";
+    args[n++] = "--impl";
+    args[n++] = r->c->impl->name;
+    args[n++] = "-O1";
+    args[n++] = "-w";
+    args[n++] = include;
+    for (size_t i = 0; i < includes; i++)
+        args[n++] = r->programs->include[i];
+    args[n++] = r->program->path;
+    args[n++] = "-o";
+    args[n++] = "program";
+    args[n++] = "-lm";
+    args[n++] = "-lrt";
+    execv(self, (char *const *)args);
     _exit(126);
 }
 
@@ -253,6 +269,7 @@ static int start(struct batch *b, struct running *r, struct check_case *c, size_
         if (c->check == &b->programs->items[i].check)
             r->program = &b->programs->items[i];
     r->c = c;
+    r->programs = b->programs;
     r->compiles = r->program->source;
     snprintf(r->folder, sizeof r->folder, "%s/%zu", b->top, number);
     if (mkdir(r->folder, 0700))

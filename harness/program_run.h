@@ -16,6 +16,8 @@ struct program {
 struct programs {
     struct program *items;
     size_t n;
+    const char **include; /* "-IFOLDER", of sources, besides their own folder; absolute */
+    size_t includes;
 };
 
 /* As check_exec. Sources are compiled by `threadlab cc`, each once for each implementation, into a

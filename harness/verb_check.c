@@ -102,12 +102,19 @@ static int status_of(const struct check_plan *plan)
 static int make_plan(const struct request *request, const struct place_topology *topology,
                      struct check_plan *plan, struct programs **programs, char *error, size_t size)
 {
+    if (!request->programs.n && request->include.n)
+        cli_die("-I is for --programs");
     if (!request->programs.n)
         return check_plan_make(request, topology, plan, error, size);
     if (request->mutant)
         cli_die("--mutant: a program brings its own implementation with it");
     for (size_t i = 0; i < request->programs.n; i++) {
         int e = programs_add(programs, request->programs.items[i], error, size);
+        if (e)
+            return e;
+    }
+    for (size_t i = 0; i < request->include.n; i++) {
+        int e = programs_include(*programs, request->include.items[i], error, size);
         if (e)
             return e;
     }

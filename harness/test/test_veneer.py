@@ -127,6 +127,20 @@ def test_exit_status_is_the_verdict(verdicts, name):
         assert reason in verdicts[0].splitlines()[at + 3]
 
 
+def test_sources_find_headers_elsewhere(tmp_path):
+    for name in ("tests", "a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"{name}.h").write_text(f"#define IN_{name} 0\n")
+    (tmp_path / "tests/one.c").write_text(
+        '#include <a.h>\n#include "b.h"\nint main(void) { return IN_a + IN_b; }\n')
+    wanted = ("check", "--impl", "clone", "--programs", tmp_path / "tests", "-I", tmp_path / "a")
+    assert "does not compile" in threadlab(*wanted).stdout
+    result = threadlab(*wanted, "--include", tmp_path / "b")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert threadlab(*wanted, "-I", tmp_path / "none").returncode != 0
+    assert threadlab("check", "--impl", "clone", "-I", tmp_path).returncode != 0
+
+
 def test_verdicts_are_in_the_record(verdicts):
     validator = jsonschema.Draft202012Validator(SCHEMA)
     checks = {}

@@ -53,7 +53,7 @@ _threadlab()
     --mutant) mapfile -t COMPREPLY < <(compgen -W "$(_threadlab_names "$program" mutants)" \
         -- "$current") ;;
     --out | --resume | --plugin | --topology | --junit | --expect | --program | \
-        --programs | --markdown | --gitlab | \
+        --programs | --include | --markdown | --gitlab | \
         --thresholds)
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         compopt -o filenames 2>/dev/null
@@ -71,7 +71,7 @@ _threadlab()
                 ;;
             check)
                 word='--impl --place --set --seed --out --expect --junit --jobs --deadline --torture
-                    --program --programs --mutant --plugin --json'
+                    --program --programs --include --mutant --plugin --json'
                 ;;
             mutants) word='--claims --seed --jobs --plugin' ;;
             compare)
