@@ -305,10 +305,12 @@ void veneer_keep(void)
     ops->mask(SIG_SETMASK, &mask, NULL);
 }
 
+/* The implementation has acted on a request in one of its waits. */
 static void finish_main(void *unused)
 {
     (void)unused;
     veneer_finish(veneer.main);
+    veneer_main_ended(PTHREAD_CANCELED);
     end_keeping();
 }
 

@@ -60,6 +60,14 @@ void veneer_finish(struct veneer_thread *t)
         veneer_give(t);
 }
 
+/* Whoever joins it goes on. */
+void veneer_main_ended(void *value)
+{
+    veneer.main->value = value;
+    veneer_key_destroy_all();
+    atomic_store(&veneer.main->life, VENEER_ENDED);
+}
+
 void veneer_exit_main(void) __attribute__((noreturn));
 
 void veneer_exit(void *value)
@@ -68,9 +76,7 @@ void veneer_exit(void *value)
 
     veneer_finish(self);
     if (self == veneer.main) {
-        self->value = value;
-        veneer_key_destroy_all();
-        atomic_store(&self->life, VENEER_ENDED);
+        veneer_main_ended(value);
         veneer_exit_main();
     }
     veneer.impl->exit(value);

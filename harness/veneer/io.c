@@ -347,8 +347,6 @@ PLAIN(int, msync, (void *at, size_t size, int flags), LIST((long)at, (long)size,
       msync((void *)a[0], (size_t)a[1], (int)a[2]))
 PLAIN(int, tcdrain, (int fd), LIST(fd), tcdrain((int)a[0]))
 PLAIN(int, system, (const char *command), LIST((long)command), system((const char *)a[0]))
-PLAIN(int, lockf, (int fd, int what, off_t size), LIST(fd, what, size),
-      lockf((int)a[0], (int)a[1], a[2]))
 PLAIN(ssize_t, pread, (int fd, void *buffer, size_t size, off_t at),
       LIST(fd, (long)buffer, (long)size, at), pread((int)a[0], (void *)a[1], (size_t)a[2], a[3]))
 PLAIN(ssize_t, pwrite, (int fd, const void *buffer, size_t size, off_t at),
@@ -395,23 +393,48 @@ int WRAP(openat)(int at, const char *path, int flags, ...)
 /* ---- locks of files, message queues of System V ------------------------------------------------
  */
 
-/* In slices of trying where the call would wait. */
-static long fcntl_now(const long *a)
+/* In slices of trying: take() answers 0, or -1 and errno. */
+static int lock_file(int (*take)(const long *a), const long *a)
 {
     struct veneer_thread *self = veneer_self();
     uint32_t interrupted = veneer_interrupted(self);
     int result;
 
-    if (!veneer.running)
-        return fcntl((int)a[0], F_SETLKW, (void *)a[1]);
     for (;;) {
-        result = fcntl((int)a[0], F_SETLK, (void *)a[1]);
+        result = take(a);
         if (!result || (errno != EAGAIN && errno != EACCES))
             return result;
         veneer_pause(VENEER_POLL_NS);
         if (veneer_interrupted(self) != interrupted)
             return veneer_answer(EINTR);
     }
+}
+
+static int take_fcntl(const long *a)
+{
+    return fcntl((int)a[0], F_SETLK, (void *)a[1]);
+}
+
+static int take_lockf(const long *a)
+{
+    return lockf((int)a[0], F_TLOCK, a[2]);
+}
+
+static long fcntl_now(const long *a)
+{
+    return veneer.running ? lock_file(take_fcntl, a) : fcntl((int)a[0], F_SETLKW, (void *)a[1]);
+}
+
+static long lockf_now(const long *a)
+{
+    return veneer.running && a[1] == F_LOCK ? lock_file(take_lockf, a)
+                                            : lockf((int)a[0], (int)a[1], a[2]);
+}
+
+int WRAP(lockf)(int fd, int what, off_t size);
+int WRAP(lockf)(int fd, int what, off_t size)
+{
+    return (int)POINT(lockf_now, fd, what, size);
 }
 
 #define FCNTL(name)                                                 \

@@ -157,6 +157,7 @@ long veneer_point(long (*f)(const long *a), const long *a, void (*undo)(void *),
 void veneer_test(void); /* acts on a request that is due; mostly does not return then */
 /* Cleanup handlers, then what the thread holds; no request is acted on from then on. */
 void veneer_finish(struct veneer_thread *t);
+void veneer_main_ended(void *value); /* the first thread, after veneer_finish */
 void veneer_exit(void *value) __attribute__((noreturn));
 void veneer_cancel_init(void);
 
