@@ -241,7 +241,9 @@ struct tl_signal_ops {
 struct tl_fork_ops {
     int (*fork)(pid_t *pid); /* *pid: 0 in the child */
     int (*atfork)(void (*prepare)(void), void (*parent)(void), void (*child)(void)); /* ENOMEM */
-    int (*fork_all)(pid_t *pid); /* every thread lives on in the child (Solaris forkall(2)) */
+    /* Every thread lives on in the child (Solaris forkall(2)). EAGAIN: one of them is in a system
+     * call which does not come back, so that there is nothing to copy of it. */
+    int (*fork_all)(pid_t *pid);
 };
 
 /* What the implementation can tell about a thread, or set in it. ESRCH in all of them. */

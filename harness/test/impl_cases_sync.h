@@ -1,5 +1,5 @@
 /*
- * impl_cases_sync.h - more cases of test_impl.c: synchronisation, signals, fork, the traits.
+ * impl_cases_sync.h - more cases of test_impl.c: synchronisation, signals, the traits.
  */
 #ifndef TL_IMPL_CASES_SYNC_H
 #define TL_IMPL_CASES_SYNC_H
@@ -332,6 +332,28 @@ static void *case_parallel(void *arg)
     return NULL;
 }
 
+/* Nothing but switches: with several kernel threads each may take the thread that the other one is
+ * just leaving. */
+static void *switch_often(void *arg)
+{
+    for (int i = 0; i < 5000; i++) {
+        CHECK(finish(start(same, arg)) == arg);
+        impl->yield();
+    }
+    return arg;
+}
+
+static void *case_switches(void *arg)
+{
+    struct tl_thread t = start(switch_often, &t);
+
+    (void)arg;
+    for (int i = 0; i < 20000; i++)
+        impl->yield();
+    finish(t);
+    return NULL;
+}
+
 static void *case_sleep(void *arg)
 {
     struct timespec from, to;
@@ -499,97 +521,6 @@ static void *case_sigwait(void *arg)
         else
             CHECK(!kill(getpid(), sig));
         CHECK((intptr_t)finish(t) == sig);
-    }
-    return NULL;
-}
-
-/* ---- fork
- * -------------------------------------------------------------------------------------------- */
-
-static char order[16];
-#define HANDLER(name, letter)  \
-    static void name(void)     \
-    {                          \
-        strcat(order, letter); \
-    }
-HANDLER(prepare1, "a")
-HANDLER(parent1, "b")
-HANDLER(child1, "c")
-HANDLER(prepare2, "A")
-HANDLER(parent2, "B")
-HANDLER(child2, "C")
-
-static bool forked; /* this is the child */
-
-static void leave_child(void)
-{
-    if (forked)
-        _exit(7);
-}
-
-static void use_threads(void)
-{
-    for (intptr_t i = 0; i < 20; i++) {
-        CHECK(finish(start(same, (void *)i)) == (void *)i);
-        free(malloc((size_t)i * 1000));
-    }
-}
-
-/* arg: how the child ends: NULL by _exit(7), else by returning. */
-static void *fork_once(void *arg)
-{
-    pid_t pid = -1;
-    int status;
-
-    order[0] = 0;
-    OK(impl->fork->fork(&pid));
-    if (!pid) {
-        forked = true;
-        CHECK(!strcmp(order, "AacC"));
-        CHECK((pid_t)gettid() == getpid());
-        use_threads();
-        if (arg)
-            return NULL;
-        _exit(7);
-    }
-    CHECK(!strcmp(order, "AabB"));
-    CHECK(waitpid(pid, &status, 0) == pid);
-    CHECK(WIFEXITED(status) && (WEXITSTATUS(status) == 7 || (arg && !WEXITSTATUS(status))));
-    use_threads();
-    return NULL;
-}
-
-/* From the first thread and from another one, while others exist. */
-static void *case_fork(void *arg)
-{
-    struct tl_thread t[3];
-    struct tl_sem sem;
-
-    (void)arg;
-    OK(impl->fork->atfork(prepare1, parent1, child1));
-    OK(impl->fork->atfork(NULL, NULL, NULL));
-    OK(impl->fork->atfork(prepare2, parent2, child2));
-    after_run = leave_child;
-    use_threads();
-    if (impl->traits & TL_CONCURRENT) {
-        OK(impl->sem->init(&sem, 0));
-        for (int i = 0; i < 3; i++)
-            t[i] = start(wait_for, &sem);
-        impl->yield();
-    }
-    for (int i = 0; i < 12; i++) {
-        fork_once(i % 2 ? &sem : NULL);
-        if (forked)
-            return NULL; /* run() returns although the others, which it does not have, wait */
-        finish(start(fork_once, i % 2 ? &sem : NULL));
-        if (forked)
-            return NULL;
-    }
-    if (impl->traits & TL_CONCURRENT) {
-        for (int i = 0; i < 3; i++)
-            OK(impl->sem->post(&sem));
-        for (int i = 0; i < 3; i++)
-            finish(t[i]);
     }
     return NULL;
 }

@@ -10,7 +10,7 @@
  * TL_IMPLS=a,b restricts to some implementations, TL_REPEAT=n runs each case n times.
  */
 #include "impl_cases.h"
-#include "impl_cases_sync.h"
+#include "impl_cases_fork.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -59,6 +59,7 @@ static const struct test_case cases[] = {
     {"preemptive", case_preemptive, TL_PREEMPTIVE, NULL, false, false, false},
     {"blocks-alone", case_blocks_alone, TL_BLOCKS_ALONE, NULL, false, false, false},
     {"parallel", case_parallel, TL_PARALLEL, "two CPUs", false, false, false},
+    {"switches", case_switches, TL_CONCURRENT, NULL, false, false, false},
     {"sleep", case_sleep, 0, "sleep", false, false, false},
     {"signal-self", case_signal_self, 0, "signal", false, false, true},
     {"signal-thread", case_signal_thread, TL_CONCURRENT, "signal", false, false, true},
@@ -66,6 +67,7 @@ static const struct test_case cases[] = {
     {"signal-pending", case_signal_pending, TL_ONE_TO_ONE, "signal", false, false, true},
     {"sigwait", case_sigwait, TL_CONCURRENT, "signal.wait", false, false, false},
     {"fork", case_fork, 0, "fork", false, false, true},
+    {"fork-all", case_fork_all, TL_CONCURRENT, "fork.all", false, false, false},
 };
 #define NCASES (sizeof(cases) / sizeof(cases[0]))
 
@@ -173,8 +175,12 @@ static const char *unasked(const struct test *t)
         (!strcmp(t->test_case->name, "parallel") || !strcmp(t->test_case->name, "slots")))
         return "one kernel thread runs on one PU";
     if (t->param && !strcmp(t->param->name, "detector") && !strcmp(t->value, "seccomp") &&
-        !strcmp(t->test_case->name, "fork"))
+        !strncmp(t->test_case->name, "fork", 4))
         return "fork answers ENOTSUP there: the child would have the filter without its monitor";
+#ifdef __SANITIZE_THREAD__
+    if (!strcmp(i->name, "hybrid") && !strcmp(t->test_case->name, "fork-all"))
+        return "this sanitizer makes no threads in the child of a threaded process";
+#endif
     if (!m)
         return NULL;
     impl = i;
@@ -185,13 +191,14 @@ static const char *unasked(const struct test *t)
         return CPU_COUNT(&allowed) > 1 ? NULL : "one CPU only";
     if (!strcmp(m, "thread-local"))
         return !param_of("tls") || !strcmp(param_of("tls"), "full") ? NULL : "tls=full only";
-    missing = !strcmp(m, "mutex")    ? !i->mutex
-              : !strcmp(m, "cond")   ? !i->cond || !i->mutex
-              : !strcmp(m, "sem")    ? !i->sem
-              : !strcmp(m, "sleep")  ? !i->sleep
-              : !strcmp(m, "signal") ? !i->signal
-              : !strcmp(m, "fork")   ? !i->fork
-                                     : !i->signal || !i->signal->wait;
+    missing = !strcmp(m, "mutex")      ? !i->mutex
+              : !strcmp(m, "cond")     ? !i->cond || !i->mutex
+              : !strcmp(m, "sem")      ? !i->sem
+              : !strcmp(m, "sleep")    ? !i->sleep
+              : !strcmp(m, "signal")   ? !i->signal
+              : !strcmp(m, "fork")     ? !i->fork
+              : !strcmp(m, "fork.all") ? !i->fork || !i->fork->fork_all
+                                       : !i->signal || !i->signal->wait;
     if (missing && i->why_not)
         why = i->why_not(m);
     return missing ? why ? why : "not offered" : NULL;

@@ -407,7 +407,6 @@ static const char *user_why_not(const char *what)
         {"preemptive", "a thread that never yields keeps its kernel thread"},
         {"one-to-one", "several threads share a kernel thread"},
         {"yield-is-fifo", "each kernel thread has queues of its own, and takes from the others'"},
-        {"fork.fork_all", "the other kernel threads would have to be made anew in the child"},
         {"fork", "with detector=seccomp: a child could not get rid of the filter"},
 #else
         {"io.blocking", "there is one kernel thread, which the call would stop: nobody is there to "

@@ -272,7 +272,8 @@ static void lwp_sleep(struct lwp *lwp)
     USER_POINT("user.sleep.before-look");
     heavy();
     if (any_work(lwp) || USER_LOAD(lib.slow.signals) || !ring_empty(lwp) ||
-        USER_LOAD(lib.stopping) || (lwp->number && USER_LOAD(lib.slow.surplus))) {
+        USER_LOAD(lib.slow.stop) || USER_LOAD(lib.stopping) ||
+        (lwp->number && USER_LOAD(lib.slow.surplus))) {
         until = 0;
     } else if (lookout) {
         until = USER_LOAD(lib.next_ns);

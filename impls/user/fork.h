@@ -7,8 +7,8 @@
  * thread, the child ends with exit(0) when its last thread does; the child of fork_all returns from
  * run() as its parent does.
  *
- * In the child of fork_all every other thread goes on where it was: ready, or waiting. None can
- * have been inside a system call.
+ * In the child of fork_all every other thread goes on where it was: ready, or waiting. With several
+ * LWPs that takes some doing: forkall.h.
  */
 #ifndef TL_USER_FORK_H
 #define TL_USER_FORK_H
@@ -97,8 +97,6 @@ static void drop_from_list(struct uthread *t)
     t->waits_at = NULL;
 }
 #else
-#define library_lock() ((void)0)
-#define library_unlock() ((void)0)
 #define lwp_tp(lwp) ((void)(lwp), lib.tp)
 
 static void drop_from_list(struct uthread *t)
@@ -212,10 +210,90 @@ static __attribute__((noinline)) void fork_now(void *arg)
     forked->err = forked->pid < 0 ? errno : 0;
 }
 
+#if USER_MN
+#include "forkall.h"
+
+/* The world stops for fork_all only. With the library locked; EAGAIN. */
+static int fork_begin(bool all)
+{
+    struct lwp *lwp = all ? world_own() : lwp_self(); /* a handler of atfork may have switched */
+    int err = 0;
+
+    hold(lwp);
+    if (all)
+        err = world_stop(lwp);
+    else
+        library_lock();
+    if (err)
+        release(lwp);
+    return err;
+}
+
+static void fork_end_parent(bool all)
+{
+    library_unlock();
+    if (all)
+        world_go();
+    release(lwp_self());
+}
+
+static void fork_end_child(bool all)
+{
+    struct lwp *lwp = lwp_self();
+    struct uthread *self = lwp->current;
+    uint64_t ran = 0;
+
+    library_unlock();
+    fences_boot(); /* of the new address space */
+    world_child();
+    if (all) {
+        ran = lwps_strip(lwp, self);
+        lwp = lib.lwp[0];
+    }
+    signals_fork(lwp, all);
+    if (!all)
+        drop_others(lwp, self);
+    poller_fork(all);
+    renumber(lwp);
+    watch_child(lwp);
+    if (all)
+        lwps_restart(ran);
+    release(lwp);
+    preempt_forked(lwp); /* EAGAIN: no more timers: then nobody is preempted */
+    if (all)
+        fork_go_home(self);
+}
+#else
+static int fork_begin(bool all)
+{
+    (void)all;
+    hold(lwp_self());
+    return 0;
+}
+
+static void fork_end_parent(bool all)
+{
+    (void)all;
+    release(lwp_self());
+}
+
+static void fork_end_child(bool all)
+{
+    struct lwp *lwp = lwp_self();
+
+    signals_fork(lwp, all);
+    if (!all)
+        drop_others(lwp, lwp->current);
+    poller_fork(all);
+    renumber(lwp);
+    release(lwp);
+    preempt_forked(lwp);
+}
+#endif
+
 static int fork_some(pid_t *pid, bool all)
 {
-    struct lwp *lwp;
-    struct forked forked;
+    struct forked forked = {-1, 0};
     struct atfork_run run;
     int saved = errno;
 
@@ -224,28 +302,18 @@ static int fork_some(pid_t *pid, bool all)
         return watch_may_fork();
 #endif
     atfork_prepare(&run);
-    lwp = lwp_self(); /* a handler may have switched */
-    hold(lwp);
-    library_lock();
-    as_kernel_thread(fork_now, &forked);
-    if (forked.err || forked.pid) {
-        library_unlock();
-        release(lwp);
-        atfork_parent(&run);
-    } else {
-        library_unlock();
-        signals_fork(lwp, all);
-        if (!all)
-            drop_others(lwp, lwp->current);
-        poller_fork(all);
-        renumber(lwp);
-#if USER_MN
-        watch_child(lwp);
-#endif
-        release(lwp);
-        preempt_forked(lwp); /* EAGAIN: no more timers: then nobody is preempted */
-        atfork_child(&run);
+    forked.err = fork_begin(all);
+    if (!forked.err) {
+        as_kernel_thread(fork_now, &forked);
+        if (forked.pid)
+            fork_end_parent(all);
+        else
+            fork_end_child(all);
     }
+    if (forked.pid)
+        atfork_parent(&run);
+    else
+        atfork_child(&run);
     *pid = forked.pid;
     errno = saved;
     return forked.err;
@@ -256,19 +324,20 @@ static int user_fork(pid_t *pid)
     return fork_some(pid, false);
 }
 
-#if !USER_MN
 static int user_fork_all(pid_t *pid)
 {
+#if USER_MN && defined(USER_TSAN)
+    (void)pid;
+    return ENOTSUP; /* its runtime makes no threads in the child of a threaded process */
+#else
     return fork_some(pid, true);
-}
 #endif
+}
 
 static const struct tl_fork_ops user_fork_ops = {
     .fork = user_fork,
     .atfork = atfork_add,
-#if !USER_MN
     .fork_all = user_fork_all,
-#endif
 };
 
 #endif

@@ -86,6 +86,7 @@ static bool lwp_retire(struct lwp *lwp)
         return false;
     }
     atomic_store(&lwp->token, 0);
+    atomic_store(&lwp->leaving, 1);
     atomic_store(&lwp->phase, LWP_SPARE);
     lock_release(&lib.lwp_lock);
     if (lwp->was_lookout) { /* another one is to be it; see idle_loop */
@@ -94,6 +95,7 @@ static bool lwp_retire(struct lwp *lwp)
     }
     hand_over_all(lwp);
     place_look(served_by(lwp));
+    atomic_store(&lwp->leaving, 0);
     claimed = USER_LOAD(lib.stopping) ||
               lwp_doze(lwp, LWP_SPARE, clock_now_ns(CLOCK_MONOTONIC) + USER_SPARE_NS, false);
     if (USER_LOAD(lib.stopping))
@@ -157,6 +159,11 @@ static void idle_loop(struct lwp *lwp)
         if (USER_UNLIKELY(lwp->ended)) {
             lwp_unbind(lwp);
             return;
+        }
+        if (USER_UNLIKELY(USER_LOAD(lib.slow.stop))) {
+            watch_hide(lwp);
+            world_wait(lwp);
+            watch_show(lwp);
         }
         if (USER_UNLIKELY(USER_LOAD(lib.slow.signals) || !ring_empty(lwp)))
             signals_look(lwp);

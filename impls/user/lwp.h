@@ -73,6 +73,8 @@ static void place_look(struct lwp *home); /* place.h */
 
 #include "doze.h"
 
+#include "world.h"
+
 #include "idle.h"
 
 /* ---- starting -------------------------------------------------------------------------------- */
@@ -360,7 +362,7 @@ static __attribute__((noinline)) struct uthread *pick_slowly(struct lwp *lwp)
     look_around(lwp);
     if (USER_UNLIKELY(USER_LOAD(lib.slow.signals)))
         signals_look(lwp);
-    if (USER_LOAD(lib.slow.surplus) && lwp->number)
+    if ((USER_LOAD(lib.slow.surplus) && lwp->number) || USER_LOAD(lib.slow.stop))
         return lwp->idle;
     t = pick_own(lwp);
     return t ? t : lwp->idle;
@@ -371,7 +373,7 @@ static inline struct uthread *pick_next(struct lwp *lwp)
     struct uthread *t;
 
     if (USER_UNLIKELY(lwp->bound != NULL)) {
-        t = list_take(lwp, &lwp->pinned);
+        t = USER_LOAD(lib.slow.stop) ? NULL : list_take(lwp, &lwp->pinned);
         return t ? t : lwp->idle;
     }
     if (USER_UNLIKELY(USER_LOAD(lib.slow.any)))

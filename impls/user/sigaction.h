@@ -60,6 +60,35 @@ static void signal_forward(const siginfo_t *info)
 #endif
 }
 
+/* The world is to stop (world.h), and the handler has interrupted code of the user's: the thread
+ * goes on in this handler when the world does. */
+static void stop_here(struct lwp *lwp, const ucontext_t *uc)
+{
+#if USER_MN && !defined(USER_ASAN) && !defined(USER_TSAN)
+    const struct uthread_rest *rest = lwp->current->rest;
+
+    if (!text_known() || text_of(text_interrupted(uc)) != TEXT_USER || rest->critical ||
+        rest->in_handler || !preempt_on_own_stack(rest, text_stack_pointer(uc)))
+        return;
+    lwp->signals.kernel = SIGNALS_OURS;
+    world_yield(lwp, lwp->current, true);
+#else
+    (void)lwp;
+    (void)uc;
+#endif
+}
+
+/* What the kernel's frame has of its thread is to be that of the one that returns from it. */
+static void renew_frame(ucontext_t *uc)
+{
+    struct lwp *lwp = lwp_self();
+
+    lwp->signals.kernel = kernel_wanted(lwp);
+    bits_to(lwp->signals.kernel, &uc->uc_sigmask);
+    if (USER_MN)
+        SYS_CALL(SYS_sigaltstack, NULL, &uc->uc_stack, 0, 0, 0, 0);
+}
+
 static void on_signal(int sig, siginfo_t *info, void *context)
 {
     struct lwp *lwp = lwp_self();
@@ -91,6 +120,8 @@ static void on_signal(int sig, siginfo_t *info, void *context)
         ring_put(lwp, info);
     }
     lwp->signals.kernel = SIGNALS_OURS;
+    if (USER_UNLIKELY(USER_LOAD(lib.slow.stop)) && is_retry(info))
+        stop_here(lwp, uc);
     do {
         signals_deliver(self, uc);
         lwp = lwp_self(); /* handlers may switch */
@@ -100,8 +131,7 @@ static void on_signal(int sig, siginfo_t *info, void *context)
         }
     } while (!ring_empty(lwp) ||
              ((USER_LOAD(self->rest->pending) | USER_LOAD(signals.pending)) & ~self->rest->mask));
-    lwp->signals.kernel = kernel_wanted(lwp);
-    bits_to(lwp->signals.kernel, &uc->uc_sigmask);
+    renew_frame(uc);
 }
 
 /* ---- what the kernel does with it ------------------------------------------------------------ */
@@ -298,6 +328,8 @@ static void signals_end(struct lwp *lwp)
     for (uint64_t bits = signals.known & SIGNALS_OURS; bits; bits &= bits - 1) {
         int sig = __builtin_ctzll(bits) + 1;
 
+        if (sig == USER_RETRY_SIGNAL)
+            signal(sig, SIG_IGN); /* so that a late one is gone */
         sigaction(sig, &signals.action[sig], NULL);
     }
     kernel_mask(SIG_SETMASK, signals.mask_at_boot);

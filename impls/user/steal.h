@@ -42,6 +42,7 @@ static bool lwp_sleeps(const struct lwp *lwp);          /* lwp.h: may be claimed
 static bool lwp_claim_sleeper(struct lwp *lwp);         /* lwp.h */
 static void place_attend(struct lwp *home, bool force); /* place.h: somebody is to serve it */
 static inline void look_around(struct lwp *lwp);        /* sched.h */
+static void world_yield(struct lwp *lwp, struct uthread *self, bool interrupted); /* world.h */
 
 static inline bool steals(void)
 {
@@ -488,6 +489,10 @@ static __attribute__((noinline)) void yield_among_all(struct lwp *lwp)
         look_around(lwp);
         if (USER_LOAD(lib.slow.yields))
             count(&lwp->counts.yields);
+        if (USER_UNLIKELY(USER_LOAD(lib.slow.stop))) {
+            world_yield(lwp, self, false);
+            return;
+        }
         if (lib.slow.policy && lwp->bound != self) {
             next = yield_shared(lwp, self);
             USER_POINT("user.yield.before-switch");

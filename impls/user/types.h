@@ -197,6 +197,7 @@ union user_slow {
         uint8_t signals; /* the ring is not empty, or somebody is to be asked again */
         uint8_t yields;  /* they are counted: somebody has asked (inspect.h) */
         uint8_t io;      /* somebody waits for a descriptor */
+        uint8_t stop;    /* M:N: LWPs are to come to rest: world.h */
     };
 };
 
@@ -305,6 +306,9 @@ struct lwp {
     _Atomic uint32_t token __attribute__((aligned(64)));
     _Atomic uint32_t phase; /* enum lwp_phase */
     _Atomic uint32_t started;
+    _Atomic uint32_t stopped; /* the epoch of world.h in which it rests, or last did */
+    _Atomic uint32_t leaving; /* SPARE, but has not handed over all of its threads */
+
     uint8_t outside;         /* its thread is in a call that may block: OUTSIDE_... */
     bool watched;            /* by the detector; its own */
     struct detect_flag flag; /* what it shows to the detector */

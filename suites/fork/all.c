@@ -59,7 +59,7 @@ static const struct tl_mutant fork_all_is_fork1 = {
     .name = "forkall-is-fork1",
     .fault = "fork_all keeps only the caller, as fork does",
     .kills = "fork.all",
-    .of = "green",
+    .of = "green ucontext hybrid",
     .apply = apply,
 };
 TL_MUTANT_OF(fork_all_is_fork1);
