@@ -1,6 +1,6 @@
 """The history of results as one HTML page: its steps first, then a chart of each series.
 
-Charts share the look of those of a report (plots.py); the page is made by report_render.py.
+Charts share the look of those of a report (drawing.py); the page is made by report_render.py.
 """
 
 import math
@@ -8,8 +8,8 @@ import math
 import numpy as np
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
+import drawing
 import history
-import plots
 import summary
 from report_render import Charts, Details, Facts, Heading, Links, Sub, Table, Text
 
@@ -83,10 +83,10 @@ def _marks(axes, marks, count):
     Words stand to the right of their line, or to the left where there is no room; where they would
     lie on those of a line before, one row higher.
     """
-    width = count * LETTER / (plots.WIDTH - LEFT - RIGHT)  # of a letter, in runs
+    width = count * LETTER / (drawing.WIDTH - LEFT - RIGHT)  # of a letter, in runs
     taken = []  # up to which x each row is
     for x, text, dashes in sorted(marks, key=lambda mark: mark[0]):
-        axes.axvline(x, color=plots.INK, linewidth=0.8, linestyle=dashes)
+        axes.axvline(x, color=drawing.INK, linewidth=0.8, linestyle=dashes)
         long = width * (len(text) + 1)
         right = x + long < count
         first = x if right else x - long
@@ -94,7 +94,7 @@ def _marks(axes, marks, count):
         taken[row:row + 1] = [first + long]
         axes.annotate(text, (x, 1), xycoords=("data", "axes fraction"), fontsize=8.5,
                       xytext=(2 if right else -2, 2 + 11 * row), textcoords="offset points",
-                      va="bottom", ha="left" if right else "right", color=plots.INK)
+                      va="bottom", ha="left" if right else "right", color=drawing.INK)
     return len(taken)
 
 
@@ -110,8 +110,8 @@ def _marks_of(series, steps):
 
 def chart(series, steps, style, title):
     rows, colour = series.rows, style.colour(series.impl)
-    figure, axes = plots.new_figure(1)
-    axes.axhline(1, color=plots.FAINT, linewidth=1.2)
+    figure, axes = drawing.new_figure(1)
+    axes.axhline(1, color=drawing.FAINT, linewidth=1.2)
     for part in series.parts:
         _points(axes, part, colour)
         _levels(axes, part, steps, colour)
@@ -124,14 +124,14 @@ def chart(series, steps, style, title):
         lambda x, _: _day(rows[round(x)]) if 0 <= round(x) < len(rows) else ""))
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: _tick(y)))
-    axes.grid(True, axis="y", color=plots.FAINT, linewidth=0.5)
+    axes.grid(True, axis="y", color=drawing.FAINT, linewidth=0.5)
     axes.set_axisbelow(True)
     words = 0.16 * _marks(axes, list(_marks_of(series, steps)), len(rows))
-    top = plots.put_title(axes, title) + words
+    top = drawing.put_title(axes, title) + words
     axes.set_title(axes.get_title(loc="left"), loc="left", pad=6 + 72 * words)
     figure.set_figheight(1.65 + top + 0.35)
-    plots.layout(figure, axes, LEFT, RIGHT, 0.35, top)
-    return plots.Chart(figure, _caption(series, steps, title))
+    drawing.layout(figure, axes, LEFT, RIGHT, 0.35, top)
+    return drawing.Chart(figure, _caption(series, steps, title))
 
 
 def _caption(series, steps, title):
@@ -250,7 +250,7 @@ def page(series, found, least, effect):
         most = max(len(part.rows) for one in series for part in one.parts)
         blocks.append(Text(f"No step in {len(series)} series; the longest has {most} runs, and "
                            f"{2 * least} are needed to see one."))
-    style = plots.Style(list(dict.fromkeys(one.impl for one in series)))
+    style = drawing.Style(list(dict.fromkeys(one.impl for one in series)))
     body = []
     for number, (name, group) in enumerate(machines.items()):
         links, inner = _machine(name, group, found, style, f"m{number}")

@@ -10,110 +10,17 @@
 - anything else                    -> one row a cell: each process a dot, the median a marker
 
 Times are on log axes; no bars (they would have to start somewhere), no boxes (they hide modes).
-Charts are drawn with a transparent ground, and their SVG takes text and line colours from the
-page, so that they can be read in light and dark.
 """
 
-import io
-import itertools
 import math
-import re
 
-import matplotlib
+from matplotlib.lines import Line2D
 
-matplotlib.use("svg")
-from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: E402
-from matplotlib.backends.backend_svg import FigureCanvasSVG  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
-from matplotlib.lines import Line2D  # noqa: E402
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator  # noqa: E402
+import drawing
+import summary
 
-import summary  # noqa: E402
-
-INK = "#0d0e11"  # replaced by the page's text colour in SVG
-FAINT = "#c9cbce"  # replaced by the page's rule colour in SVG
-WIDTH = 4.7  # inches; a chart is one column on a phone and two or three on a desktop
 MAX_CHARTS = 12  # of one benchmark; the tables hold all cells in any case
 MAX_ROWS = 30  # of one dot chart
-
-matplotlib.rcParams.update({
-    "svg.fonttype": "none",  # text stays text: searchable, and a tenth of the size
-    "svg.hashsalt": "threadlab",
-    "font.family": "sans-serif",
-    "font.size": 9.5,
-    "axes.titlesize": 10,
-    "axes.labelsize": 9.5,
-    "legend.fontsize": 9,
-    "text.parse_math": False,  # a key may hold dollars
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "axes.linewidth": 0.6,
-    "path.simplify": True,
-})
-
-# Okabe and Ito 2008, "Color Universal Design", without black and yellow, which vanish on a dark or
-# a light page. The names are only preferences, so that reports look alike; any other
-# implementation gets what is left.
-_COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C8C8C", "#A0522D"]
-_MARKERS = ["o", "s", "^", "D", "v", "P", "X", "p"]
-_PREFERRED = {"nptl": 0, "clone": 1, "green": 2, "ucontext": 3, "hybrid": 4, "null": 6}
-_DASHES = ["-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2)), (0, (8, 2)), (0, (2, 2.5))]
-
-
-class Style:
-    """One colour and marker for each implementation, throughout a report."""
-
-    def __init__(self, impls):
-        self._slots = {name: _PREFERRED[name] for name in impls if name in _PREFERRED}
-        free = itertools.chain(
-            (slot for slot in range(len(_COLOURS)) if slot not in self._slots.values()),
-            itertools.cycle(range(len(_COLOURS))),
-        )
-        for name in impls:
-            if name not in self._slots and name != "-":
-                self._slots[name] = next(free)
-
-    def colour(self, impl):
-        return INK if impl not in self._slots else _COLOURS[self._slots[impl]]
-
-    def marker(self, impl):
-        return "o" if impl not in self._slots else _MARKERS[self._slots[impl]]
-
-
-class Chart:
-    """A drawn figure. caption: plain text; notes: sentences to stand next to it."""
-
-    def __init__(self, figure, caption, notes=(), wide=False):
-        self.figure, self.caption, self.notes, self.wide = figure, caption, list(notes), wide
-
-    def svg(self, prefix):
-        """An <svg> element for a page; `prefix` keeps its ids apart from other charts'."""
-        out = io.StringIO()
-        FigureCanvasSVG(self.figure).print_svg(out, metadata={"Date": None, "Creator": None})
-        text = out.getvalue()
-        text = text[text.index("<svg"):]
-        text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
-        text = re.sub(r"<!--.*?-->", "", text, flags=re.S)
-        text = re.sub(r'\bid="', f'id="{prefix}-', text)
-        text = re.sub(r'(href=")#|(url\()#', rf"\1\2#{prefix}-", text)
-        text = text.replace(INK, "var(--ink)").replace(FAINT, "var(--rule)")
-        text = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font: \1px sans-serif", text)
-        text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
-        text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
-        # Three decimals of 1/72 inch are enough.
-        text = re.sub(r"(\d+\.\d{2})\d+", r"\1", text)
-        return re.sub(r"\s*\n\s*", "\n", text).strip()
-
-    def png(self):
-        out = io.BytesIO()
-        FigureCanvasAgg(self.figure)
-        self.figure.patch.set_alpha(1)
-        self.figure.savefig(out, format="png", dpi=130, facecolor="white")
-        self.figure.patch.set_alpha(0)
-        return out.getvalue()
 
 
 # ---- what varies ---------------------------------------------------------------------------------
@@ -180,111 +87,12 @@ def swept_axis(cells):
     return best
 
 
-# ---- axes of a chart -----------------------------------------------------------------------------
-
-
-def _ticks(low, high, most=6):
-    """Ticks for a log axis: 1-2-5 or decades, 3 of them to `most`, where that can be had."""
-    decades = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 2)
-    for digits in ((1, 2, 5), (1, 3), (1,)):
-        ticks = [d * 10.0**e for e in decades for d in digits]
-        ticks = [t for t in ticks if low <= t <= high]
-        if len(ticks) <= most:
-            break
-    if len(ticks) < 3:
-        ticks = [t for t in MaxNLocator(5).tick_values(low, high) if low <= t <= high]
-    return ticks[:: 1 + (len(ticks) - 1) // most]
-
-
-def _time_axis(axis, low, high, unit, most=6):
-    """A log axis of times (or another unit) that covers low..high with some air."""
-    # At least a factor of 2 in all: what differs by noise should not look like a cliff.
-    air = max(1.15, math.sqrt(2 * low / high))
-    low, high = low / air, high * air
-    (axis.axes.set_xscale if axis.axis_name == "x" else axis.axes.set_yscale)("log")
-    (axis.axes.set_xlim if axis.axis_name == "x" else axis.axes.set_ylim)(low, high)
-    axis.set_major_locator(FixedLocator(_ticks(low, high, most)))
-    axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda v, _: _tick_text(v, unit)))
-    axis.grid(True, color=FAINT, linewidth=0.5)
-    axis.axes.set_axisbelow(True)
-
-
-def _tick_text(value, unit):
-    divisor, name = summary.scale(value, unit)
-    return f"{round(value / divisor, 9):g} {name}"
-
-
-def _sweep_axis(axes, values, name, names_units):
-    """A log (from 0: symlog) x axis with the swept values as ticks."""
-    positive = [v for v in values if v > 0]
-    if len(positive) == len(values):
-        axes.set_xscale("log")
-    else:
-        axes.set_xscale("symlog", linthresh=min(positive, default=1))
-    ticks = list(values)
-    while len(ticks) > 8:
-        ticks = ticks[::2]
-    unit = "ns" if name.endswith("_ns") else None
-    axes.xaxis.set_major_locator(FixedLocator(ticks))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(
-        lambda v, _: _tick_text(v, unit) if unit and v else summary.integer(round(v))
-    ))
-    axes.grid(True, axis="x", color=FAINT, linewidth=0.5)
-    axes.set_xlabel(names_units.get(name) or name)
-
-
-def new_figure(height, width=WIDTH):
-    figure = Figure(figsize=(width, height))
-    figure.patch.set_alpha(0)
-    axes = figure.add_subplot()
-    axes.patch.set_alpha(0)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    return figure, axes
-
-
-def layout(figure, axes, left, right, bottom, top):
-    """Margins in inches: cheaper and steadier than tight_layout."""
-    width, height = figure.get_size_inches()
-    axes.set_position([
-        left / width, bottom / height,
-        (width - left - right) / width, (height - top - bottom) / height,
-    ])
-
-
-def _legend(figure, handles, labels):
-    """Below the axes, as many columns as fit; returns its height in inches."""
-    widest = max(len(label) for label in labels)
-    columns = max(1, min(len(labels), int((WIDTH - 0.2) / (0.5 + 0.076 * widest))))
-    figure.legend(handles, labels, loc="lower center", ncol=columns, frameon=False,
-                  handlelength=2.4, columnspacing=1.2, borderaxespad=0.1)
-    return 0.1 + 0.2 * math.ceil(len(labels) / columns)
-
-
-def put_title(axes, text):
-    axes.set_title("\n".join(_wrap(text, 50)), loc="left")
-    return 0.15 + 0.175 * len(_wrap(text, 50))
-
-
-def _wrap(text, width):
-    lines, line = [], ""
-    for word in text.split(" "):
-        if line and len(line) + len(word) + 1 > width:
-            lines.append(line)
-            line = word
-        else:
-            line = f"{line} {word}".strip()
-    return [*lines, line]
+# ---- the charts ----------------------------------------------------------------------------------
 
 
 def _range_of(cells):
     values = [v for cell in cells for v in cell.values if v > 0]
     return (min(values), max(values)) if values else (1, 10)
-
-
-# ---- the charts ----------------------------------------------------------------------------------
 
 
 def _limited(groups, what):
@@ -306,7 +114,7 @@ def _lines(bench, cells, style, unit, x_name, help_of, series_of, panel_names, w
     for panel, group in panels:
         title = f"{bench}" + (f" \N{MIDDLE DOT} {panel}" if panel else "")
         series = _groups(group, series_of)
-        figure, axes = new_figure(3.4)
+        figure, axes = drawing.new_figure(3.4)
         handles, labels, dashes = [], [], {}
         for label, line in series.items():
             line.sort(key=lambda c: c.axes[x_name])
@@ -315,7 +123,8 @@ def _lines(bench, cells, style, unit, x_name, help_of, series_of, panel_names, w
             dash.append(label)
             look = {
                 "color": style.colour(impl), "marker": style.marker(impl), "markersize": 4.5,
-                "linestyle": _DASHES[(len(dash) - 1) % len(_DASHES)], "linewidth": 1.3,
+                "linestyle": drawing.DASHES[(len(dash) - 1) % len(drawing.DASHES)],
+                "linewidth": 1.3,
             }
             shown = [c for c in line if c.value > 0]
             xs = [c.axes[x_name] for c in shown]
@@ -330,20 +139,20 @@ def _lines(bench, cells, style, unit, x_name, help_of, series_of, panel_names, w
                                   color=style.colour(impl), alpha=0.18, linewidth=0)
             handles.append(Line2D([], [], **look))
             labels.append(label)
-        _sweep_axis(axes, sorted({c.axes[x_name] for c in group}), x_name, help_of)
-        _time_axis(axes.yaxis, low, high, unit)
+        drawing.sweep_axis(axes, sorted({c.axes[x_name] for c in group}), x_name, help_of)
+        drawing.time_axis(axes.yaxis, low, high, unit)
         extra = after(axes, series, x_name) if after else []
-        top = put_title(axes, title)
-        bottom = _legend(figure, handles, labels)
+        top = drawing.put_title(axes, title)
+        bottom = drawing.legend(figure, handles, labels)
         figure.set_figheight(2.25 + top + bottom + 0.47)
-        layout(figure, axes, 0.76, 0.15, bottom + 0.47, top)
+        drawing.layout(figure, axes, 0.76, 0.15, bottom + 0.47, top)
         counts = {len(c.values) for c in group}
         caption = (
             f"{title}: time of one op over {x_name}. Line: median of the processes "
             f"(n {_span(counts)}); band: smallest to largest"
         )
         caption += "; hollow: untrusted." if any(c.untrusted for c in group) else "."
-        charts_found.append(Chart(figure, caption, extra + notes))
+        charts_found.append(drawing.Chart(figure, caption, extra + notes))
         notes = []
     return charts_found
 
@@ -436,10 +245,10 @@ def _crossover(bench, cells, style, unit, help_of):
 
     def mark(axes, curves, name):
         for x, *_ in find_crossovers(curves, name)[1]:
-            axes.axvline(x, color=INK, linewidth=0.9, linestyle=(0, (1, 2)))
+            axes.axvline(x, color=drawing.INK, linewidth=0.9, linestyle=(0, (1, 2)))
             label = summary.quantity(x) if name.endswith("_ns") else summary.significant(x)
             axes.annotate(label, (x, 0.02), xycoords=("data", "axes fraction"), fontsize=9,
-                          xytext=(3, 0), textcoords="offset points", color=INK)
+                          xytext=(3, 0), textcoords="offset points", color=drawing.INK)
         return []
 
     return _lines(bench, cells, style, unit, x_name, help_of,
@@ -466,14 +275,14 @@ def _ecdf(bench, cells, style, help_of):
     found = []
     for panel, group in panels:
         title = bench + (f" \N{MIDDLE DOT} {panel}" if panel else "")
-        figure, axes = new_figure(3.4)
+        figure, axes = drawing.new_figure(3.4)
         handles, labels, dashes = [], [], {}
         for cell, name, histogram in group:
             xs, fractions = histogram.ecdf()
             dash = dashes.setdefault(cell.impl, [])
             dash.append(cell)
             look = {"color": style.colour(cell.impl), "linewidth": 1.3,
-                    "linestyle": _DASHES[(len(dash) - 1) % len(_DASHES)]}
+                    "linestyle": drawing.DASHES[(len(dash) - 1) % len(drawing.DASHES)]}
             axes.step([max(histogram.min, 1), *xs], [0, *fractions], where="post", **look)
             for p, size in ((50, 5.5), (99, 4.5), (99.9, 3.5)):
                 at = histogram.percentile(p)
@@ -483,18 +292,18 @@ def _ecdf(bench, cells, style, help_of):
                               markerfacecolor="white" if cell.untrusted else None)
             handles.append(Line2D([], [], marker=style.marker(cell.impl), markersize=4.5, **look))
             labels.append(f"{series_name(cell, params)} (n {summary.count(histogram.count)})")
-        _time_axis(axes.xaxis, low, high, group[0][2].unit)
+        drawing.time_axis(axes.xaxis, low, high, group[0][2].unit)
         axes.set_ylim(-0.02, 1.03)
         axes.set_ylabel("fraction not above")
-        axes.grid(True, axis="y", color=FAINT, linewidth=0.5)
+        axes.grid(True, axis="y", color=drawing.FAINT, linewidth=0.5)
         axes.set_xlabel(group[0][1])
-        top = put_title(axes, title)
-        bottom = _legend(figure, handles, labels)
+        top = drawing.put_title(axes, title)
+        bottom = drawing.legend(figure, handles, labels)
         figure.set_figheight(2.25 + top + bottom + 0.47)
-        layout(figure, axes, 0.6, 0.2, bottom + 0.47, top)
+        drawing.layout(figure, axes, 0.6, 0.2, bottom + 0.47, top)
         caption = (f"{title}: empirical distribution of {group[0][1]}, all rounds together. "
                    "Marks: p50, p99, p99.9, where enough was recorded.")
-        found.append(Chart(figure, caption, notes))
+        found.append(drawing.Chart(figure, caption, notes))
         notes = []
     return found
 
@@ -523,7 +332,7 @@ def _dots(bench, cells, style, unit):
     for page in pages[:MAX_CHARTS]:
         headed = len(groups) > 1
         rows = sum(len(group) + headed for group in page.values())
-        figure, axes = new_figure(1)
+        figure, axes = drawing.new_figure(1)
         at, labels, heads = 0, [], []
         for name, group in page.items():
             if headed:
@@ -541,16 +350,16 @@ def _dots(bench, cells, style, unit):
             axes.text(0.0, at, name, transform=axes.get_yaxis_transform(), va="center",
                       fontweight="bold")
         left = min(0.2 + 0.076 * max(len(text) for _, text in labels), 2.1)
-        _time_axis(axes.xaxis, low, high, unit, 6 if left < 1 else 4)
-        top = put_title(axes, bench)
+        drawing.time_axis(axes.xaxis, low, high, unit, 6 if left < 1 else 4)
+        top = drawing.put_title(axes, bench)
         figure.set_figheight(0.22 * rows + 0.44 + top)
-        layout(figure, axes, left, 0.95, 0.36, top)
+        drawing.layout(figure, axes, left, 0.95, 0.36, top)
         shown = [cell for group in page.values() for cell in group]
         counts = _span({len(c.values) for c in shown})
         caption = (f"{bench}: time of one op. Ticks: processes (n {counts}); marker and number: "
                    "their median; line: smallest to largest")
         caption += "; hollow and \N{DAGGER}: untrusted." if any(c.untrusted for c in shown) else "."
-        charts_found.append(Chart(figure, caption, notes))
+        charts_found.append(drawing.Chart(figure, caption, notes))
         notes = []
     return charts_found
 
@@ -597,10 +406,10 @@ def _heat_maps(bench, cells, unit):
                     marks[(i, j)] = "\N{DAGGER}" if cell.untrusted else ""
         side = min(max(0.42 * len(pus), 2.2), 12)
         size = max(min(8.5, 8.5 * side / (0.42 * len(pus))), 2.5)
-        wide = side + 0.9 > WIDTH
-        width = max(WIDTH, side + 0.9)
-        figure, axes = new_figure(side + 0.9, width)
-        mesh = axes.pcolormesh(grid, cmap="cividis", edgecolors=FAINT, linewidth=0.4)
+        wide = side + 0.9 > drawing.WIDTH
+        width = max(drawing.WIDTH, side + 0.9)
+        figure, axes = drawing.new_figure(side + 0.9, width)
+        mesh = axes.pcolormesh(grid, cmap="cividis", edgecolors=drawing.FAINT, linewidth=0.4)
         low, high = mesh.get_clim()
         for i, row in enumerate(grid):
             for j, value in enumerate(row):
@@ -616,11 +425,11 @@ def _heat_maps(bench, cells, unit):
         axes.set_ylim(len(pus), 0)
         axes.set_xlabel("PU")
         axes.set_ylabel("PU")
-        top = put_title(axes, f"{title}, {name}")
-        layout(figure, axes, 0.5, width - 0.5 - side, 0.9 - top, top)
+        top = drawing.put_title(axes, f"{title}, {name}")
+        drawing.layout(figure, axes, 0.5, width - 0.5 - side, 0.9 - top, top)
         caption = (f"{title}: time of one op between two PUs in {name}, median of "
                    f"{_span({len(c.values) for c in group})} processes. Empty: not measured.")
-        found.append(Chart(figure, caption, notes, wide))
+        found.append(drawing.Chart(figure, caption, notes, wide))
         notes = []
     return found
 

@@ -17,8 +17,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 import compare_forms
-import plots
-from plots import FAINT, INK, Chart
+import drawing
+from drawing import FAINT, INK, Chart
 
 ROWS = 40  # pairs of one forest plot
 LABEL = 52  # characters of a key that fit above its row
@@ -26,11 +26,11 @@ LABEL = 52  # characters of a key that fit above its row
 STRETCH = 6
 # Shape and colour (Okabe and Ito) both tell the verdict; hollow: nothing is claimed.
 LOOKS = {
-    "slower": ("^", plots._COLOURS[1], True), "failed": ("X", plots._COLOURS[3], True),
-    "inconclusive": ("D", plots._COLOURS[4], False), "faster": ("v", plots._COLOURS[0], True),
-    "equivalent": ("o", plots._COLOURS[6], True),
+    "slower": ("^", drawing.COLOURS[1], True), "failed": ("X", drawing.COLOURS[3], True),
+    "inconclusive": ("D", drawing.COLOURS[4], False), "faster": ("v", drawing.COLOURS[0], True),
+    "equivalent": ("o", drawing.COLOURS[6], True),
 }
-BASE, HEAD = plots._COLOURS[0], plots._COLOURS[1]
+BASE, HEAD = drawing.COLOURS[0], drawing.COLOURS[1]
 _STEPS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 3, 9, 99, 999)
 
 
@@ -87,7 +87,7 @@ def forest(pairs, level):
 
 
 def _forest(pairs, half, level, which):
-    figure, axes = plots.new_figure(1)
+    figure, axes = drawing.new_figure(1)
     clipped = False
     for at, pair in enumerate(pairs):
         clipped |= _forest_row(axes, at, pair, half)
@@ -101,10 +101,10 @@ def _forest(pairs, half, level, which):
     handles = [Line2D([], [], **look(v)) for v in seen]
     handles.append(Patch(color=INK, alpha=0.12, linewidth=0))
     part = f", {which}" if which else ""
-    top = plots.put_title(axes, f"Change of each pair, worst first{part}")
-    bottom = plots._legend(figure, handles, [*seen, "\N{PLUS-MINUS SIGN}delta: no change"]) + 0.5
+    top = drawing.put_title(axes, f"Change of each pair, worst first{part}")
+    bottom = drawing.legend(figure, handles, [*seen, "\N{PLUS-MINUS SIGN}delta: no change"]) + 0.5
     figure.set_figheight(0.37 * len(pairs) + top + bottom)
-    plots.layout(figure, axes, 0.2, 0.25, bottom, top)
+    drawing.layout(figure, axes, 0.2, 0.25, bottom, top)
     caption = (f"Forest plot of the change of each pair{part}: estimate "
                f"and {100 * level:g}% interval; right of 0 is slower. Grey band: changes within "
                "delta count as none. Shape and colour: the verdict")
@@ -166,7 +166,7 @@ def distributions(title, unit, sides):
     every = [v for _, values in sides for v in values]
     if not every:
         return None
-    figure, axes = plots.new_figure(3.2)
+    figure, axes = drawing.new_figure(3.2)
     handles, labels = [], []
     for (name, values), colour, dash in zip(sides, (BASE, HEAD), ("-", (0, (4, 1.5)))):
         style = {"color": colour, "linewidth": 1.5, "linestyle": dash}
@@ -181,10 +181,10 @@ def distributions(title, unit, sides):
     axes.set_ylim(-0.02, 1.03)
     axes.set_ylabel("fraction not above")
     axes.grid(True, axis="y", color=FAINT, linewidth=0.5)
-    top = plots.put_title(axes, _heading(title))
-    bottom = plots._legend(figure, handles, labels) + 0.35
+    top = drawing.put_title(axes, _heading(title))
+    bottom = drawing.legend(figure, handles, labels) + 0.35
     figure.set_figheight(2.2 + top + bottom)
-    plots.layout(figure, axes, 0.6, 0.25, bottom, top)
+    drawing.layout(figure, axes, 0.6, 0.25, bottom, top)
     return Chart(figure, f"{title}: empirical distribution of the value of each process (the "
                          "smallest of its batches). Marks: medians.")
 
@@ -201,9 +201,9 @@ def _value_axis(axis, low, high, unit):
     low, high = low / room, high * room
     axis.axes.set_xscale("log")
     axis.axes.set_xlim(low, high)
-    axis.set_major_locator(FixedLocator(plots._ticks(low, high, 4)))
+    axis.set_major_locator(FixedLocator(drawing.ticks(low, high, 4)))
     axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda v, _: plots._tick_text(v, unit)))
+    axis.set_major_formatter(FuncFormatter(lambda v, _: drawing.tick_text(v, unit)))
     axis.grid(True, color=FAINT, linewidth=0.5)
     axis.axes.set_axisbelow(True)
 
@@ -217,7 +217,7 @@ def ratios(title, series, pair):
     half = limit([abs(v) for v in logs.values()], pair["delta"])
     start = pair["rounds"].get("confirm_from")
     verdict_colour = LOOKS[pair["verdict"]][1]
-    figure, axes = plots.new_figure(3.2)
+    figure, axes = drawing.new_figure(3.2)
     axes.axhspan(-bound, bound, color=INK, alpha=0.12, linewidth=0)
     axes.axhline(0, color=INK, linewidth=0.9)
     ratio, handles, labels = pair["ratio"], [], []
@@ -248,10 +248,10 @@ def ratios(title, series, pair):
     axes.xaxis.get_major_locator().set_params(integer=True)
     _change_axis(axes.yaxis, half)
     axes.set_xlabel("round")
-    top = plots.put_title(axes, _heading(title))
-    bottom = plots._legend(figure, handles, labels) + 0.47
+    top = drawing.put_title(axes, _heading(title))
+    bottom = drawing.legend(figure, handles, labels) + 0.47
     figure.set_figheight(2.1 + top + bottom)
-    plots.layout(figure, axes, 0.6, 0.25, bottom, top)
+    drawing.layout(figure, axes, 0.6, 0.25, bottom, top)
     caption = f"{title}: change in each round, in the order of time; grey band: delta"
     if beyond:
         most = max(logs.values(), key=abs)

@@ -1,6 +1,6 @@
 """What the parts of a report share: the run and what follows from it, how a value is written."""
 
-import plots
+import drawing
 import summary
 from report_render import DAGGER
 from summary import integer, quantity, significant
@@ -24,7 +24,7 @@ class Content:
         impls += sorted({c.impl for c in self.cells} - set(impls) - {"-"})
         # The baseline first: the eye looks for it there.
         self.impls = sorted(impls, key=lambda name: name != BASELINE)
-        self.style = plots.Style(self.impls)
+        self.style = drawing.Style(self.impls)
 
     def bench(self, name):
         """What the header tells about a benchmark (a plugin's or damaged record may not)."""

@@ -54,7 +54,7 @@ class Table:
 
 @dataclasses.dataclass
 class Charts:
-    items: list  # (stem of the file name, plots.Chart)
+    items: list  # (stem of the file name, drawing.Chart)
 
 
 @dataclasses.dataclass

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_records import changed
 
+import drawing
 import plots
 import report_content
 import report_render
@@ -256,7 +257,7 @@ def cells_of(lines, bench):
     ("floor.switch", "Ticks", 1),
 ])
 def test_the_shape_chooses_the_chart(bench, wanted, count):
-    style = plots.Style(list(synthetic.IMPLS))
+    style = drawing.Style(list(synthetic.IMPLS))
     charts = plots.charts(bench, cells_of(synthetic.full(), bench), style)
     assert len(charts) == count
     for chart in charts:
@@ -282,6 +283,6 @@ def test_a_crossover_is_found_or_said_to_be_absent():
 
 def test_each_implementation_has_its_own_look():
     names = ["nptl", "clone", "green", "ucontext", "null", "mine", "zebra"]
-    style = plots.Style(names)
+    style = drawing.Style(names)
     assert len({(style.colour(n), style.marker(n)) for n in names}) == len(names)
-    assert plots.Style(["zebra", "nptl"]).colour("nptl") == style.colour("nptl")
+    assert drawing.Style(["zebra", "nptl"]).colour("nptl") == style.colour("nptl")
