@@ -103,6 +103,34 @@ static void apply_poll(struct tl_impl *impl)
 MUTANT(poll_no_point, "io-poll-ignores-cancel", "a thread that waits in poll cannot be cancelled",
        "io.cancel", "green ucontext hybrid clone", apply_poll);
 
+/* The others likewise. */
+#define DISABLED(member, call_, parameters, ...)                                                \
+    static int member##_disabled parameters                                                     \
+    {                                                                                           \
+        int state, err;                                                                         \
+        cancel->set_state(TL_CANCEL_DISABLE, &state);                                           \
+        err = sound->member(__VA_ARGS__);                                                       \
+        cancel->set_state(state, NULL);                                                         \
+        return err;                                                                             \
+    }                                                                                           \
+    static void apply_disabled_##member(struct tl_impl *impl)                                   \
+    {                                                                                           \
+        sound = impl->io;                                                                       \
+        cancel = impl->cancel;                                                                  \
+        TL_MUTATE(impl, io)->member = member##_disabled;                                        \
+    }                                                                                           \
+    MUTANT(member##_no_point, "io-" call_ "-ignores-cancel",                                    \
+           "a thread that waits in " call_ " cannot be cancelled", "io.cancel", "green hybrid", \
+           apply_disabled_##member)
+
+DISABLED(read, "read", (int fd, void *p, size_t size, size_t *done), fd, p, size, done);
+DISABLED(write, "write", (int fd, const void *p, size_t size, size_t *done), fd, p, size, done);
+DISABLED(accept, "accept", (int fd, struct sockaddr *a, unsigned *size, int flags, int *done), fd,
+         a, size, flags, done);
+DISABLED(connect, "connect", (int fd, const struct sockaddr *a, unsigned size), fd, a, size);
+DISABLED(waitpid, "waitpid", (pid_t pid, int *status, int options, pid_t *done), pid, status,
+         options, done);
+
 /* Until the request or the child. */
 static int waitpid_then_test(pid_t pid, int *status, int options, pid_t *done)
 {
