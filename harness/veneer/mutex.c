@@ -129,10 +129,11 @@ static void robust_remove(const struct veneer_mutex *m)
             robust.held[i--] = robust.held[--robust.n];
 }
 
-/* EPERM: the implementation lets nobody but its holder give up a mutex, and the caller is not. */
+/* Normal mutexes of the C library can be unlocked by anybody, and programs do. Where the
+ * implementation lets nobody but the holder, the mutex gets another object: the held one is left to
+ * its holder, and who waits for it looks again, see lock_for_ever. */
 static int release(struct veneer_mutex *m)
 {
-    uint64_t owner = atomic_load_explicit(&m->owner, memory_order_relaxed);
     int err;
 
     atomic_store_explicit(&m->owner, 0, memory_order_relaxed);
@@ -142,9 +143,9 @@ static int release(struct veneer_mutex *m)
         return 0;
     }
     err = veneer.impl->mutex->unlock(object_of(m, &err));
-    if (err && owner && owner != own_name(m))
-        atomic_store_explicit(&m->owner, owner, memory_order_relaxed);
-    return err;
+    if (err == EPERM)
+        atomic_store(&m->object, NULL);
+    return 0;
 }
 
 void veneer_mutex_abandon(void)
@@ -233,18 +234,27 @@ static int relock(struct veneer_mutex *m, bool trying)
     return 0;
 }
 
-/* A thread that can be cancelled anywhere is so here, too; by no signal, where none can stop it. */
-static int lock_for_ever(struct tl_mutex *object)
+/* In slices where its object may be replaced (release), or where a thread that can be cancelled
+ * anywhere is stopped by no signal. */
+static int lock_for_ever(struct veneer_mutex *m)
 {
     const struct tl_mutex_ops *ops = veneer.impl->mutex;
+    bool async = !veneer.preemptive && atomic_load(&veneer_self()->cancel) & VENEER_ASYNC;
+    struct tl_mutex *object;
     int err;
 
-    if (veneer.preemptive || !(atomic_load(&veneer_self()->cancel) & VENEER_ASYNC))
-        return ops->lock(object);
     do {
-        veneer_test();
-        err =
-            ops->timedlock(object, CLOCK_MONOTONIC, veneer_now(CLOCK_MONOTONIC) + VENEER_SLICE_NS);
+        object = object_of(m, &err);
+        if (!object)
+            return err;
+        if (veneer.impl->traits & TL_ONE_TO_ONE)
+            return ops->lock(object);
+        if (async)
+            veneer_test();
+        err = ops->trylock(object);
+        if (err == EBUSY)
+            err = ops->timedlock(object, CLOCK_MONOTONIC,
+                                 veneer_now(CLOCK_MONOTONIC) + VENEER_SLICE_NS);
     } while (err == ETIMEDOUT);
     return err;
 }
@@ -270,12 +280,12 @@ static int lock_until(pthread_mutex_t *mutex, clockid_t clock, const struct time
         }
         return taken(m);
     }
-    object = object_of(m, &err);
-    if (!object)
-        return err;
     if (!until) {
-        err = lock_for_ever(object);
+        err = lock_for_ever(m);
     } else {
+        object = object_of(m, &err);
+        if (!object)
+            return err;
         err = veneer.impl->mutex->trylock(object);
         if (err == EBUSY)
             err = !veneer_time_ok(until)
