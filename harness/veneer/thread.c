@@ -45,7 +45,7 @@ static void *trampoline(void *arg)
     /* create may not have written it yet where the new thread runs first. */
     self->impl = veneer.impl->self();
     self->known = true;
-    if (veneer.impl->traits & TL_ONE_TO_ONE && veneer.impl->signal)
+    if (self->sets_mask)
         veneer.impl->signal->mask(SIG_SETMASK, &self->mask, NULL);
     veneer.impl->protect(body, &call, ended, self, true);
     return call.value;
@@ -105,8 +105,9 @@ int WRAP(pthread_create)(pthread_t *handle, const pthread_attr_t *a, void *(*sta
     struct tl_sched sched = {self->policy, self->priority};
     pthread_attr_t defaults;
     struct tl_thread id;
-    sigset_t mask;
+    sigset_t mask, given;
     uint64_t name;
+    bool own_mask;
     int err;
 
     if (!veneer.running)
@@ -139,13 +140,16 @@ int WRAP(pthread_create)(pthread_t *handle, const pthread_attr_t *a, void *(*sta
     name = atomic_load(&t->handle);
     *handle = name;
     atomic_fetch_add(&veneer.live, 1);
-    /* No handler runs in the new kernel thread before it knows who it is. */
-    if (veneer.impl->traits & TL_ONE_TO_ONE && veneer.impl->signal) {
+    /* No handler runs in the new kernel thread before it knows who it is, nor in any before it has
+     * the mask of its attributes. */
+    own_mask = a && !pthread_attr_getsigmask_np(a, &given);
+    if (veneer.impl->signal && (veneer.impl->traits & TL_ONE_TO_ONE || own_mask)) {
         sigset_t all;
 
         sigfillset(&all);
         veneer.impl->signal->mask(SIG_SETMASK, &all, &mask);
-        t->mask = mask;
+        t->mask = own_mask ? given : mask;
+        t->sets_mask = true;
         err = veneer.impl->create(&id, &attr, trampoline, t);
         veneer.impl->signal->mask(SIG_SETMASK, &mask, NULL);
     } else {
