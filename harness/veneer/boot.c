@@ -310,7 +310,8 @@ static void finish_main(void *unused)
 {
     (void)unused;
     veneer_finish(veneer.main);
-    veneer_main_ended(PTHREAD_CANCELED);
+    if (atomic_load(&veneer.main->life) == VENEER_LIVE) /* not by veneer_exit */
+        veneer_main_ended(PTHREAD_CANCELED);
     end_keeping();
 }
 

@@ -107,7 +107,7 @@ int WRAP(pthread_create)(pthread_t *handle, const pthread_attr_t *a, void *(*sta
     struct tl_thread id;
     sigset_t mask, given;
     uint64_t name;
-    bool own_mask;
+    bool own_mask = false;
     int err;
 
     if (!veneer.running)
@@ -116,6 +116,7 @@ int WRAP(pthread_create)(pthread_t *handle, const pthread_attr_t *a, void *(*sta
         err = read_attr(a, &attr, &sched, self);
     } else if (!(err = pthread_getattr_default_np(&defaults))) {
         pthread_attr_getstacksize(&defaults, &attr.stack_size);
+        own_mask = !pthread_attr_getsigmask_np(&defaults, &given);
         pthread_attr_destroy(&defaults);
     }
     if (err)
@@ -142,7 +143,7 @@ int WRAP(pthread_create)(pthread_t *handle, const pthread_attr_t *a, void *(*sta
     atomic_fetch_add(&veneer.live, 1);
     /* No handler runs in the new kernel thread before it knows who it is, nor in any before it has
      * the mask of its attributes. */
-    own_mask = a && !pthread_attr_getsigmask_np(a, &given);
+    own_mask = own_mask || (a && !pthread_attr_getsigmask_np(a, &given));
     if (veneer.impl->signal && (veneer.impl->traits & TL_ONE_TO_ONE || own_mask)) {
         sigset_t all;
 

@@ -83,8 +83,8 @@ struct veneer_thread {
     _Atomic uint32_t interrupted; /* of them, those without SA_RESTART */
     _Atomic uint32_t in_handler;  /* handlers that it is in */
     _Atomic int detached, joined;
-    int policy, priority;     /* as they were asked for */
-    sigset_t mask;            /* that it begins with, if it sets it */
+    int policy, priority; /* as they were asked for */
+    sigset_t mask;        /* that it begins with, if it sets it */
     bool sets_mask;
     size_t stack_size;        /* as it was asked for; 0: not */
     int tid;                  /* of its kernel thread, TL_ONE_TO_ONE only */
