@@ -3,19 +3,13 @@
 import json
 
 import pytest
+from histories import refused, track
 from test_lab_forms import runs, sample
-from test_track import refused, track
 
 import history_counts
-import history_store
 import lab_forms
 
 KEY = "switch.yield/green/same-pu/threads=2"
-
-
-@pytest.fixture(name="store")
-def _store(tmp_path):
-    return history_store.Store(tmp_path / "history")
 
 
 def counted(path, day, user, *, high=None, compiler="gcc 12"):
