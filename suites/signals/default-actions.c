@@ -34,10 +34,14 @@ static const struct {
     {SIGPWR, TERMINATE},    {SIGSYS, TERMINATE},
 };
 
+#define KEPT 77 /* exit status of a child: the signal is the library's */
+
 static void *send_to_self(void *arg)
 {
     struct sigaction usual = {.sa_handler = SIG_DFL};
 
+    if (signals_keeps(ctx->impl, sending))
+        _exit(KEPT);
     if (sending != SIGKILL)
         tl_sigaction(ctx->impl, sending, &usual, NULL);
     signals_mask(ctx, SIG_UNBLOCK, sending);
@@ -50,7 +54,7 @@ static void try_default(int sig, enum action action)
     struct tl_child end;
 
     sending = sig;
-    if (!signals_child(ctx, send_to_self, 0, &end))
+    if (!signals_child(ctx, send_to_self, 0, &end) || (!end.signal && end.status == KEPT))
         return;
     if (action == IGNORE)
         TL_EXPECT(ctx, end.status == 0, "signal %d (%s) is to be ignored: the process %s %d", sig,

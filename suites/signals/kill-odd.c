@@ -33,7 +33,7 @@ static enum tl_status run_zero(struct tl_ctx *c)
 
     ctx = c;
     for (int sig = 1; sig < 32; sig++)
-        if (sig != SIGKILL && sig != SIGSTOP)
+        if (sig != SIGKILL && sig != SIGSTOP && !signals_keeps(ctx->impl, sig))
             signals_handle(ctx, sig, handler, SA_RESTART);
     if (!tl_start(ctx, 1, &t, live, NULL))
         return tl_verdict(ctx);
