@@ -171,8 +171,8 @@ static inline bool signals_child(struct tl_ctx *ctx, void *(*entry)(void *), uin
     return TL_CALL(ctx, tl_child(ctx, signals_boot, &body, deadline_ms, end));
 }
 
-/* The implementation keeps this signal for itself, and says so by EINVAL. It may do that with SIGPWR,
- * which is not POSIX's. */
+/* The implementation keeps this signal for itself, and says so by EINVAL. It may do that with
+ * SIGPWR, which is not POSIX's. */
 static inline bool signals_keeps(const struct tl_impl *impl, int sig)
 {
     struct sigaction usual = {.sa_handler = SIG_DFL};
