@@ -186,6 +186,9 @@ struct tl_rwlock_ops {
     int (*timedrdlock)(struct tl_rwlock *l, clockid_t clock, uint64_t deadline_ns);
     int (*timedwrlock)(struct tl_rwlock *l, clockid_t clock, uint64_t deadline_ns);
     bool writer_first; /* the policy: a reader that comes after a waiting writer waits behind it */
+    /* May be NULL where writer_first is false. After init, before the first use: of this lock the
+     * policy is the other one, so that who reads already can come again. Answers 0. */
+    int (*readers_first)(struct tl_rwlock *l);
 };
 
 #define TL_BARRIER_SERIAL (-1)

@@ -12,14 +12,21 @@
 /* ---- read-write lock ------------------------------------------------------------------------- */
 
 /* Invariants: writer names the thread that holds it for writing, 0: none. word, in a shared one:
- * 0 free, WRITER, or the number of readers. readers counts who holds it for reading. */
+ * 0 free, WRITER, or the number of readers. readers counts who holds it for reading. kind, where
+ * the C library has it, too: a static initialiser sets it. */
 struct veneer_rwlock {
     _Atomic(void *) object;
     _Atomic uint64_t writer;
     _Atomic uint32_t word, readers;
     uint32_t shared, destroyed;
+    uint32_t unused[4];
+    uint32_t kind;
 };
 _Static_assert(sizeof(struct veneer_rwlock) <= sizeof(pthread_rwlock_t), "overlays it");
+_Static_assert(offsetof(struct veneer_rwlock, kind) ==
+                   offsetof(pthread_rwlock_t, __data) +
+                       offsetof(__typeof__(((pthread_rwlock_t *)0)->__data), __flags),
+               "as the C library's");
 #define WRITER UINT32_MAX
 
 static struct veneer_rwlock *lock_of(pthread_rwlock_t *l)
@@ -32,9 +39,21 @@ static int init_rwlock(void *object)
     return veneer.impl->rwlock->init(object);
 }
 
+/* The C library's default kind, which lets who reads already come again. */
+static int init_for_readers(void *object)
+{
+    const struct tl_rwlock_ops *ops = veneer.impl->rwlock;
+    int err = ops->init(object);
+
+    return err || !ops->readers_first ? err : ops->readers_first(object);
+}
+
 static struct tl_rwlock *rwlock_object(struct veneer_rwlock *l, int *err)
 {
-    return veneer_object(&l->object, sizeof(struct tl_rwlock), init_rwlock, err);
+    bool for_writers = l->kind == PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP;
+
+    return veneer_object(&l->object, sizeof(struct tl_rwlock),
+                         for_writers ? init_rwlock : init_for_readers, err);
 }
 
 static uint64_t own(void)
@@ -45,12 +64,15 @@ static uint64_t own(void)
 int WRAP(pthread_rwlock_init)(pthread_rwlock_t *lock, const pthread_rwlockattr_t *attr);
 int WRAP(pthread_rwlock_init)(pthread_rwlock_t *lock, const pthread_rwlockattr_t *attr)
 {
-    int shared = PTHREAD_PROCESS_PRIVATE;
+    int shared = PTHREAD_PROCESS_PRIVATE, kind = PTHREAD_RWLOCK_DEFAULT_NP;
 
-    if (attr)
+    if (attr) {
         pthread_rwlockattr_getpshared(attr, &shared);
+        pthread_rwlockattr_getkind_np(attr, &kind);
+    }
     memset(lock, 0, sizeof(*lock));
     lock_of(lock)->shared = shared == PTHREAD_PROCESS_SHARED;
+    lock_of(lock)->kind = (uint32_t)kind;
     return 0;
 }
 

@@ -12,14 +12,13 @@
 #include <stdatomic.h>
 
 /* Invariants: writing excludes readers != 0; owner means something while writing; waiting counts
- * the writers that wait. `readable` is for !writing && !waiting, `writable` for !writing &&
- * !readers. */
+ * the writers that wait. `readable` is for may_read(), `writable` for !writing && !readers. */
 struct rwlock {
     struct tl_mutex mutex;
     struct tl_cond readable, writable;
     uint64_t owner;
     uint32_t readers, waiting;
-    bool writing;
+    bool writing, readers_first;
 };
 
 /* Invariants: arrived < n, those of this generation; inside: those in wait that have to come back
@@ -123,7 +122,7 @@ static int rwlock_init(struct tl_rwlock *rwlock)
 
     l->owner = 0;
     l->readers = l->waiting = 0;
-    l->writing = false;
+    l->writing = l->readers_first = false;
     return init_three(&l->mutex, &l->readable, &l->writable);
 }
 
@@ -145,14 +144,19 @@ static bool mine(const struct rwlock *l)
     return l->writing && l->owner == base.self().id;
 }
 
+static bool may_read(const struct rwlock *l)
+{
+    return !l->writing && (!l->waiting || l->readers_first);
+}
+
 /* Lets in whoever is next. The mutex is held. */
 static void admit(struct rwlock *l)
 {
     if (l->writing)
         return;
-    if (!l->waiting)
+    if (may_read(l))
         base.cond->broadcast(&l->readable);
-    else if (!l->readers)
+    if (l->waiting && !l->readers)
         base.cond->signal(&l->writable);
 }
 
@@ -164,10 +168,10 @@ static int read_lock(struct rwlock *l, const struct deadline *until)
         return err;
     if (mine(l))
         err = EDEADLK;
-    while (!err && (l->writing || l->waiting))
+    while (!err && !may_read(l))
         err = await(&l->readable, &l->mutex, until);
     /* Out of time, and let in meanwhile: the predicate decides. */
-    if (err == ETIMEDOUT && !l->writing && !l->waiting)
+    if (err == ETIMEDOUT && may_read(l))
         err = 0;
     if (!err)
         l->readers++;
@@ -230,10 +234,10 @@ static int rwlock_tryrdlock(struct tl_rwlock *rwlock)
 
     if (err)
         return err;
-    if (l->writing || l->waiting)
-        err = EBUSY;
-    else
+    if (may_read(l))
         l->readers++;
+    else
+        err = EBUSY;
     base.mutex->unlock(&l->mutex);
     return err;
 }
@@ -274,6 +278,12 @@ static int rwlock_unlock(struct tl_rwlock *rwlock)
     return err;
 }
 
+static int rwlock_readers_first(struct tl_rwlock *l)
+{
+    ((struct rwlock *)l)->readers_first = true;
+    return 0;
+}
+
 const struct tl_rwlock_ops generic_rwlock = {
     .init = rwlock_init,
     .rdlock = rwlock_rdlock,
@@ -285,6 +295,7 @@ const struct tl_rwlock_ops generic_rwlock = {
     .timedrdlock = rwlock_timedrdlock,
     .timedwrlock = rwlock_timedwrlock,
     .writer_first = true,
+    .readers_first = rwlock_readers_first,
 };
 
 /* ---- barrier --------------------------------------------------------------------------------- */

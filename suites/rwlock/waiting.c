@@ -1,5 +1,6 @@
 /*
- * waiting.c - rwlock.policy-stated, rwlock.timed: what happens to those who cannot have the lock.
+ * waiting.c - rwlock.policy-stated, rwlock.readers-first, rwlock.timed: what happens to those who
+ * cannot have the lock.
  */
 #include "../common/clocks.h"
 #include "check.h"
@@ -9,6 +10,7 @@
 
 static struct tl_ctx *ctx;
 static struct tl_rwlock lock;
+static bool writer_first; /* of that lock */
 static _Atomic int entering;
 
 /* ---- policy-stated --------------------------------------------------------------------------- */
@@ -40,26 +42,26 @@ static void *read_behind(void *arg)
             TL_CALL(ctx, ops->unlock(&lock));
         else
             TL_EXPECT(ctx, refused, "tryrdlock answered %d", err);
-        if (!ops->writer_first && tries == 1000)
+        if (!writer_first && tries == 1000)
             break;
         ctx->impl->yield();
     }
-    TL_EXPECT(ctx, refused == ops->writer_first,
+    TL_EXPECT(ctx, refused == writer_first,
               refused ? "a reader is kept out by a waiting writer: not as it is said"
                       : "readers go past a waiting writer: not as it is said");
     return arg;
 }
 
-static enum tl_status run_policy(struct tl_ctx *c)
+/* With a lock that is initialised. */
+static void ask_policy(struct tl_ctx *c)
 {
     const struct tl_rwlock_ops *ops = c->impl->rwlock;
     struct tl_thread writer, reader;
 
-    ctx = c;
     tl_say(c, "%s",
-           ops->writer_first ? "a waiting writer goes before readers that come after it"
-                             : "readers go past a waiting writer");
-    TL_CALL(c, ops->init(&lock));
+           writer_first ? "a waiting writer goes before readers that come after it"
+                        : "readers go past a waiting writer");
+    atomic_store(&entering, 0);
     TL_CALL(c, ops->rdlock(&lock));
     if (tl_start(c, 1, &writer, write_waiting, NULL)) {
         bool made = tl_await(c, &entering, "the writer to be about to wait") &&
@@ -70,6 +72,29 @@ static enum tl_status run_policy(struct tl_ctx *c)
         tl_finish(c, writer);
     }
     TL_CALL(c, ops->destroy(&lock));
+}
+
+static enum tl_status run_policy(struct tl_ctx *c)
+{
+    ctx = c;
+    TL_CALL(c, c->impl->rwlock->init(&lock));
+    writer_first = c->impl->rwlock->writer_first;
+    ask_policy(c);
+    return tl_verdict(c);
+}
+
+static enum tl_status run_readers_first(struct tl_ctx *c)
+{
+    const struct tl_rwlock_ops *ops = c->impl->rwlock;
+
+    ctx = c;
+    TL_CALL(c, ops->init(&lock));
+    if (ops->readers_first)
+        TL_CALL(c, ops->readers_first(&lock));
+    else if (ops->writer_first)
+        return tl_refused(c, "rwlock.readers_first");
+    writer_first = false;
+    ask_policy(c);
     return tl_verdict(c);
 }
 
@@ -90,6 +115,23 @@ static const struct tl_check policy_stated = {
     .run = run_policy,
 };
 TL_CHECK(policy_stated);
+
+static const struct tl_check readers_first = {
+    .abi = TL_ABI,
+    .name = "rwlock.readers-first",
+    .group = "Read-write lock",
+    .promise = "a lock can be made for which readers go past a waiting writer, so that who reads "
+               "already can come again",
+    .source = "POSIX.1-2017 XSH pthread_rwlock_rdlock: a thread may hold several concurrent read "
+              "locks; glibc PTHREAD_RWLOCK_PREFER_READER_NP",
+    .method = "as rwlock.policy-stated, with a lock that was asked to be so; the writer gets it "
+              "when nobody reads",
+    .meaning = "as there",
+    .needs = "rwlock",
+    .flags = TL_CHECK_CONCURRENT,
+    .run = run_readers_first,
+};
+TL_CHECK(readers_first);
 
 /* ---- timed ----------------------------------------------------------------------------------- */
 
@@ -183,6 +225,27 @@ static void apply_policy(struct tl_impl *impl)
 
     broken->writer_first = !broken->writer_first;
 }
+
+static int readers_as_they_were(struct tl_rwlock *l)
+{
+    (void)l;
+    return 0;
+}
+
+static void apply_readers_last(struct tl_impl *impl)
+{
+    TL_MUTATE(impl, rwlock)->readers_first = readers_as_they_were;
+}
+
+static const struct tl_mutant rwlock_readers_last = {
+    .abi = TL_ABI,
+    .name = "rwlock-readers-last",
+    .fault = "a lock that was to let readers go first lets writers",
+    .kills = "rwlock.readers-first",
+    .of = "clone green hybrid",
+    .apply = apply_readers_last,
+};
+TL_MUTANT_OF(rwlock_readers_last);
 
 static const struct tl_mutant rwlock_times_out_early = {
     .abi = TL_ABI,
