@@ -32,7 +32,7 @@ _threadlab()
     fi
     for word in "${words[@]}"; do
         case $word in
-        list | run | compare | serve | check | mutants | threads | env | doctor)
+        list | run | compare | serve | check | mutants | threads | cc | c++ | env | doctor)
             verb=$word
             break
             ;;
@@ -82,14 +82,15 @@ _threadlab()
             serve)
                 word='--impl --bench --place --set --preset --rounds --seed --plugin'
                 ;;
+            cc | c++) word='--impl --show' ;;
             list) word='--json --plugin --topology' ;;
             env | doctor) word='--json' ;;
             *) word='--help --version' ;;
             esac
             mapfile -t COMPREPLY < <(compgen -W "$word" -- "$current")
         elif [[ -z $verb ]]; then
-            mapfile -t COMPREPLY < <(compgen -W 'list run compare serve check mutants threads env
-                doctor' -- "$current")
+            mapfile -t COMPREPLY < <(compgen -W 'list run compare serve check mutants threads cc
+                c++ env doctor' -- "$current")
         elif [[ $verb == list ]]; then
             mapfile -t COMPREPLY < <(compgen -W 'impls benches checks mutants places events
                 topology' -- "$current")
@@ -101,6 +102,9 @@ _threadlab()
                 compgen -f -- "$current"
                 git for-each-ref --format='%(refname:short)' 2>/dev/null | grep -F -- "$current"
             )
+            compopt -o filenames 2>/dev/null
+        elif [[ $verb == c[c+]* ]]; then
+            mapfile -t COMPREPLY < <(compgen -f -- "$current")
             compopt -o filenames 2>/dev/null
         elif [[ $verb == mutants ]]; then
             mapfile -t COMPREPLY < <(compgen -W "$(_threadlab_names "$program" mutants)" \

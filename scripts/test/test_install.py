@@ -13,7 +13,8 @@ MAN = ROOT / "scripts/install/threadlab.1"
 COMPLETION = ROOT / "scripts/install/threadlab.bash"
 CLI = (ROOT / "harness/cli.c").read_text()
 OPTIONS = re.findall(r'^    \{"([a-z-]+)", (?:OPT_|\'.\')', CLI, re.M)
-VERBS = ["list", "run", "compare", "serve", "check", "mutants", "threads", "env", "doctor"]
+VERBS = ["list", "run", "compare", "serve", "check", "mutants", "threads", "cc", "c++",
+         "env", "doctor"]
 COMPARE = re.findall(r"^  (--[a-z-]+)", subprocess.run(
     [sys.executable, ROOT / "scripts/compare", "--help"], text=True, check=True,
     stdout=subprocess.PIPE).stdout.partition("BASE and HEAD are")[0], re.M)
@@ -69,6 +70,8 @@ def test_options_complete(tmp_path):
     offered = {verb: set(complete(tmp_path, verb, "--")) for verb in VERBS}
     # --lab is the driver's: scripts/compare never sees it.
     assert offered.pop("compare") - {"--help", "--lab"} == set(COMPARE)
+    # Those of the compilers are verb_cc.c's.
+    assert offered.pop("cc") == offered.pop("c++") == {"--impl", "--show"}
     # A verb without options of its own offers these two only.
     alone = {"--help", "--version"}
     assert set.union(*offered.values()) - alone == {f"--{option}" for option in OPTIONS} - alone
