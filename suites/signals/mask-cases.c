@@ -8,12 +8,17 @@
  */
 #include "signals.h"
 
+#include "../common/scope.h"
+
 #define OTHERS 3
 #define ROUNDS 25
 
 static struct tl_ctx *ctx;
 static struct tally one;
 static _Atomic uint64_t handled_by;
+static _Atomic pid_t handled_on; /* the kernel thread (LWP) */
+static int elsewhere;            /* of `signals_seen`: not on the sender's kernel thread */
+static int signals_seen;
 static _Atomic int stop, ready, do_open, opened, spins;
 
 static void handler(int sig, siginfo_t *info, void *context)
@@ -22,6 +27,7 @@ static void handler(int sig, siginfo_t *info, void *context)
     (void)info;
     (void)context;
     atomic_store(&handled_by, ctx->impl->self().id);
+    atomic_store(&handled_on, scope_kernel_thread());
     tally_add(&one);
 }
 
@@ -44,9 +50,26 @@ static void expect_handled(const struct tl_thread *t)
         return;
     TL_EXPECT(ctx, !t || atomic_load(&handled_by) == t->id,
               "the signal was handled by a thread that has it blocked");
+    signals_seen++;
+    elsewhere += atomic_load(&handled_on) != scope_kernel_thread();
     tl_delay(ctx, "after a signal was handled");
     TL_EXPECT(ctx, atomic_load(&one.count) == 1, "one signal was handled %d times",
               atomic_load(&one.count));
+}
+
+/* A thread that called nothing is on the kernel thread where it was, unless it is preempted. */
+static void expect_handled_on(pid_t lwp)
+{
+    if (tl_verdict(ctx) == TL_OK && (tl_trait(ctx, TL_ONE_TO_ONE) || !tl_trait(ctx, TL_PREEMPTIVE)))
+        TL_EXPECT(ctx, atomic_load(&handled_on) == lwp,
+                  "the handler ran on kernel thread %d, its thread is on %d",
+                  (int)atomic_load(&handled_on), (int)lwp);
+}
+
+static void say_where(void)
+{
+    tl_say(ctx, "%d of %d signals were handled on another kernel thread than the sender's",
+           elsewhere, signals_seen);
 }
 
 static bool await_ready(int n)
@@ -83,6 +106,7 @@ static enum tl_status run_case1(struct tl_ctx *c)
                   "the only thread sent a signal that it has open: when kill returned %d handlers "
                   "had run",
                   atomic_load(&one.count));
+        expect_handled_on(scope_kernel_thread());
     }
     while (made < OTHERS && tl_start(ctx, (unsigned)made, &t[made], run_and_yield, NULL))
         made++;
@@ -94,6 +118,7 @@ static enum tl_status run_case1(struct tl_ctx *c)
     atomic_store(&stop, 1);
     while (made)
         tl_finish(ctx, t[--made]);
+    say_where();
     return tl_verdict(ctx);
 }
 
@@ -136,6 +161,7 @@ static enum tl_status run_case2(struct tl_ctx *c)
     atomic_store(&stop, 1);
     while (made)
         tl_finish(ctx, t[--made]);
+    say_where();
     return tl_verdict(ctx);
 }
 
@@ -161,6 +187,7 @@ TL_CHECK(mask_case2);
 static void *run_and_compute(void *arg)
 {
     signals_mask(ctx, SIG_UNBLOCK, SIGUSR1);
+    *(pid_t *)arg = scope_kernel_thread();
     atomic_fetch_add(&ready, 1);
     while (!atomic_load(&stop)) /* calls nothing */
         atomic_fetch_add_explicit(&spins, 1, memory_order_relaxed);
@@ -170,12 +197,13 @@ static void *run_and_compute(void *arg)
 static enum tl_status run_case3(struct tl_ctx *c)
 {
     struct tl_thread t;
+    pid_t lwp = 0;
 
     if (!begin(c) || !signals_mask(ctx, SIG_BLOCK, SIGUSR1))
         return TL_FAILED;
     if (!signals_concurrent(ctx))
         return TL_FAILED;
-    if (!tl_start(ctx, 1, &t, run_and_compute, NULL))
+    if (!tl_start(ctx, 1, &t, run_and_compute, &lwp))
         return tl_verdict(ctx);
     await_ready(1);
     for (int i = 0; i < ROUNDS && tl_verdict(ctx) == TL_OK; i++) {
@@ -185,9 +213,11 @@ static enum tl_status run_case3(struct tl_ctx *c)
             ctx->impl->yield();
         send_one();
         expect_handled(&t);
+        expect_handled_on(lwp);
     }
     atomic_store(&stop, 1);
     tl_finish(ctx, t);
+    say_where();
     return tl_verdict(ctx);
 }
 
@@ -200,7 +230,8 @@ static const struct tl_check mask_case3 = {
     .source = "Stein, Shah 1992, \"Implementing Lightweight Threads\", on signals; POSIX.1-2017 "
               "XSH 2.4.1",
     .method = "a thread on another PU has the signal open and increments a number without a call; "
-              "the first thread, which has it blocked, sends 25; each is handled there, once",
+              "the first thread, which has it blocked, sends 25; each is handled there, once, "
+              "by that thread and on its kernel thread",
     .meaning = "a library that looks for signals only when threads call it would leave it waiting; "
                "that the other thread is on a PU at that very moment is likely, not certain",
     .needs = "signal.mask",
@@ -228,6 +259,7 @@ static void *open_when_told(void *arg)
                   atomic_load(&one.count));
         TL_EXPECT(ctx, atomic_load(&handled_by) == me.id,
                   "the signal was handled by a thread that has it blocked");
+        expect_handled_on(scope_kernel_thread());
         signals_mask(ctx, SIG_BLOCK, SIGUSR1);
         atomic_store(&opened, 1);
     }
