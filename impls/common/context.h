@@ -221,7 +221,7 @@ static inline void context_make(struct context *c, void *top, void (*entry)(void
 
     *sp = NULL;
     c->sp = sp;
-    c->pc = (void *)entry;
+    __atomic_store_n(&c->pc, (void *)entry, __ATOMIC_RELAXED); /* others may look whether it runs */
     c->frame = NULL;
     __asm__ volatile("stmxcsr %0\n\tfnstcw %1" : "=m"(c->fp_control), "=m"(c->x87_control));
 }
@@ -415,7 +415,7 @@ static inline void context_make(struct context *c, void *top, void (*entry)(void
 
     __asm__ volatile("mrs %0, fpcr" : "=r"(fpcr));
     c->sp = top;
-    c->pc = (void *)entry;
+    __atomic_store_n(&c->pc, (void *)entry, __ATOMIC_RELAXED); /* others may look whether it runs */
     c->frame = NULL;
     c->fp_control = (uint32_t)fpcr;
 }

@@ -119,7 +119,7 @@ static void drop(struct lwp *lwp, struct uthread *t)
         drop_from_list(t);
     if (t->rest)
         signals_drop(t);
-    t->context.flags = 0;
+    USER_STORE(t->context.flags, 0);
     t->rest = NULL;
     if (t == lib.first)
         t->tp = NULL; /* the kernel thread's, never for another thread */

@@ -290,7 +290,7 @@ static int user_create(struct tl_thread *id, const struct tl_attr *attr, void *(
 #endif
     rest->timed = false;
     t->err = 0;
-    t->context.flags = attr->detached ? USER_DETACHED : 0;
+    USER_STORE(t->context.flags, attr->detached ? USER_DETACHED : 0);
     rest->priority = rest->base_priority = (uint8_t)priority;
 #if USER_MN
     USER_STORE(t->level, rest->priority);
