@@ -189,7 +189,7 @@ switch_private(struct lwp *lwp, struct uthread *from, struct uthread *to)
 
     from->err = *lwp->err;
     *lwp->err = to->err;
-    lwp->current = to;
+    USER_STORE(lwp->current, to);
 #if USER_MN
     /* Both may be tagged: others do that to a thread that runs, too. */
     other_tp = ((uintptr_t)tp ^ (uintptr_t)USER_LOAD(from->tp)) | ((uintptr_t)tp & USER_TP_TAG);
