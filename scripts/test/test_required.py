@@ -31,9 +31,9 @@ def lock(impl, kind, section, value):
 def test_two_lwps_are_held_against_one(tmp_path, two, verdict):
     samples = []
     for place, factor in ((TWO_PUS, 1), ({}, 100)):  # on one CPU two LWPs gain nothing
-        samples += rounds("tree.fib", "hybrid", [100.0 * factor] * 6, axes={"n": 20},
+        samples += rounds("tree.fib", "hybrid", [100.0 * factor] * 6, axes={"n": 25},
                           params={"lwps": "1"}, **place)
-        samples += rounds("tree.fib", "hybrid", [two * factor] * 6, axes={"n": 20},
+        samples += rounds("tree.fib", "hybrid", [two * factor] * 6, axes={"n": 25},
                           params={"lwps": "2"}, **place)
     row = rows_of(samples, tmp_path)["hybrid: Fibonacci numbers by threads on one LWP, to two LWPs"]
     assert row[3].main == verdict

@@ -188,7 +188,7 @@ static void expect(const struct tl_ctx *ctx, struct tl_expect *expect)
 }
 
 static const struct tl_axis axes[] = {
-    {"on", "sem", "sem,cond,mutex", NULL, "what the threads wait for"},
+    {"on", "sem", NULL, "sem,cond,mutex", "what the threads wait for"},
     {"threads", "8", NULL, "1,8,1000", "threads that wait, beside the one that sleeps"},
     {0},
 };

@@ -47,7 +47,7 @@ static const struct tl_axis axes[] = {
     {"kind", "block,spin,adaptive", NULL, NULL, "how it waits"},
     {"section_ns", "1000", "0,100,1000,10000,100000", NULL,
      "work while holding, and as much outside, ns"},
-    {"threads", "4", "2,4,8", NULL, "contenders"},
+    {"threads", "4", NULL, "2,4,8", "contenders"},
     {0},
 };
 

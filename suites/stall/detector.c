@@ -301,7 +301,7 @@ static void teardown(struct tl_ctx *ctx)
 }
 
 static const struct tl_axis axes[] = {
-    {"call", "read,compute", "read,jacket,fault,compute", NULL, "what the two threads do at once"},
+    {"call", "read,compute", NULL, "read,jacket,fault,compute", "what the two threads do at once"},
     {0},
 };
 

@@ -159,9 +159,9 @@ static void teardown(struct tl_ctx *ctx)
 }
 
 static const struct tl_axis axes[] = {
-    {"concurrency", "0,2", "0,1,2,4,8", NULL,
+    {"concurrency", "0,2", NULL, "0,1,2,4,8",
      "kernel threads that run the threads; 0: as it likes"},
-    {"blocked", "0,50,90", "0,50,90,99", NULL, "percent of the time in a read"},
+    {"blocked", "0,50,90", NULL, "0,50,90,99", "percent of the time in a read"},
     {0},
 };
 

@@ -461,10 +461,10 @@ static void teardown(struct tl_ctx *c)
 }
 
 static const struct tl_axis axes[] = {
-    {"how", "pipe,nanosleep,pagefault", "pipe,socket,nanosleep,waitpid,flock,file,pagefault", NULL,
+    {"how", "pipe,nanosleep,pagefault", NULL, "pipe,socket,nanosleep,waitpid,flock,file,pagefault",
      "what the thread blocks in"},
     {"call", "jacket,plain", NULL, NULL, "by the implementation, or as the kernel has it"},
-    {"block_ms", "5", "20", NULL, "how long (ms); a file: as long as the disk takes"},
+    {"block_ms", "5", NULL, "20", "how long (ms); a file: as long as the disk takes"},
     {0},
 };
 

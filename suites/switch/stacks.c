@@ -132,8 +132,7 @@ static void teardown(struct tl_ctx *ctx)
 }
 
 static const struct tl_axis axes[] = {
-    {"threads", "1000", "16,1000,10000", "2,16,100,1000,10000,100000",
-     "threads that yield in turn"},
+    {"threads", "1000", "16,1000", "2,16,100,1000,10000,100000", "threads that yield in turn"},
     {"stacks", "own,packed,aligned,scattered", "own,packed,aligned,coloured,scattered", NULL,
      "where they lie: see the source"},
     {0},

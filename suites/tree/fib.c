@@ -46,7 +46,7 @@ static enum tl_status setup(struct tl_ctx *ctx)
 }
 
 static const struct tl_axis axes[] = {
-    {"n", "15", "15,20", "15,20,25", "number to compute: 986, 10945, 121392 threads"},
+    {"n", "15", NULL, "15,20,25", "number to compute: 986, 10945, 121392 threads"},
     {0},
 };
 
