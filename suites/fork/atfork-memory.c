@@ -1,12 +1,10 @@
 /*
  * atfork-memory.c - fork.atfork-no-memory: a registration that fails says so, and the others hold.
  */
+#include "../common/address-space.h"
 #include "forked.h"
 
-#include <stdio.h>
-#include <sys/resource.h>
-
-#define MORE ((rlim_t)8 << 20) /* bytes that the process may map besides what it has */
+#define MORE ((size_t)8 << 20) /* bytes that the process may map besides what it has */
 #define MANY 4000000           /* registrations that fit in no such memory */
 
 static struct tl_ctx *ctx;
@@ -36,22 +34,6 @@ static void in_child(struct tl_ctx *c, void *arg)
               (unsigned long long)prepared, (unsigned long long)arrived);
 }
 
-static bool little_memory(struct rlimit *before)
-{
-    struct rlimit limit;
-    long pages = 0;
-    FILE *f = fopen("/proc/self/statm", "r");
-    bool known = f && fscanf(f, "%ld", &pages) == 1;
-
-    if (f)
-        fclose(f);
-    getrlimit(RLIMIT_AS, before);
-    limit = *before;
-    limit.rlim_cur = (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE) + MORE;
-    return TL_EXPECT(ctx, known && setrlimit(RLIMIT_AS, &limit) == 0, "RLIMIT_AS: %s",
-                     strerror(errno));
-}
-
 static void *fill(void *arg)
 {
     const struct tl_fork_ops *ops = ctx->impl->fork;
@@ -59,7 +41,7 @@ static void *fill(void *arg)
     uint64_t made = 0;
     int err = 0;
 
-    if (!little_memory(&before))
+    if (!TL_CALL(ctx, space_limit(MORE, &before)))
         return arg;
     while (made < MANY && (err = ops->atfork(on_prepare, on_parent, on_child)) == 0)
         made++;

@@ -4,6 +4,7 @@
  */
 #include "check.h"
 
+#include "../common/address-space.h"
 #include "../common/proc.h"
 
 #include <errno.h>
@@ -81,17 +82,9 @@ static void *fill_twice(void *arg)
 /* From the inside: what an implementation reserves when it boots is its own affair. */
 static void *fill_little_memory(void *arg)
 {
-    struct rlimit limit;
-    long pages = 0;
-    FILE *f = fopen("/proc/self/statm", "r");
+    struct rlimit before;
 
-    if (f && fscanf(f, "%ld", &pages) != 1)
-        pages = 0;
-    if (f)
-        fclose(f);
-    getrlimit(RLIMIT_AS, &limit);
-    limit.rlim_cur = (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE) + (512u << 20);
-    TL_EXPECT(ctx, setrlimit(RLIMIT_AS, &limit) == 0, "setrlimit: %s", strerror(errno));
+    TL_CALL(ctx, space_limit((size_t)512 << 20, &before));
     return fill_twice(arg);
 }
 

@@ -2,6 +2,7 @@
  * memory.c - memory.create, memory.boot: each request for memory or for a kernel thread fails in
  * turn, and is answered by an error, with nothing lost.
  */
+#include "../common/address-space.h"
 #include "starve.h"
 
 #include <malloc.h>
@@ -68,19 +69,6 @@ static void release(void)
 
 /* ---- memory.create --------------------------------------------------------------------------- */
 
-static size_t mapped(void)
-{
-    FILE *f = fopen("/proc/self/statm", "re");
-    size_t pages = 0;
-
-    if (f) {
-        if (fscanf(f, "%zu", &pages) != 1)
-            pages = 0;
-        fclose(f);
-    }
-    return pages * (size_t)sysconf(_SC_PAGESIZE);
-}
-
 static void *entry(void *arg)
 {
     return arg;
@@ -114,13 +102,13 @@ static void try_create(void)
 /* TRIES - WARM of them. True: memory grew; noted, if it is the last. */
 static bool period(bool last)
 {
-    size_t before = mapped(), heap_before = mallinfo2().uordblks, after, heap_after;
+    size_t before = space_mapped(), heap_before = mallinfo2().uordblks, after, heap_after;
     bool more_mapped, more_heap;
 
     for (int n = WARM; n < mode.tries && tl_verdict(ctx) == TL_OK; n++)
         try_create();
     heap_after = mallinfo2().uordblks;
-    after = mapped();
+    after = space_mapped();
     more_mapped = after > before + 2 * STACK;
     more_heap = heap_after > heap_before + 16 * (size_t)(mode.tries - WARM);
     if (last) {
