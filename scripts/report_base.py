@@ -61,3 +61,16 @@ def times(value):
     if 0 < value < 0.0995:
         return f"1/{significant(1 / value)}"
     return f"{significant(value)}{TIMES}"
+
+
+def preferred(cells, wanted):
+    """Those cells whose axes have the wanted values, as far as any have; of several wanted values
+    (a tuple) the first that any has."""
+    for name, values in wanted.items():
+        for value in values if isinstance(values, tuple) else (values,):
+            fitting = [c for c in cells if c.axes.get(name) == value]
+            if fitting:
+                cells = fitting
+                break
+    near = [c for c in cells if c.relation == "same-pu"]
+    return near or cells

@@ -11,6 +11,7 @@ import report_checks
 import report_emulated
 import report_headline
 import report_problems
+import report_required
 import report_trust
 import summary
 import threadlab_records
@@ -366,7 +367,7 @@ def blocks(run, href=None):
     found.append(Heading(2, "What each costs", "costs"))
     found += report_headline.headline(content)
     found.append(Heading(2, "Required speed", "required"))
-    found += report_headline.targets(content)
+    found += report_required.targets(content)
     found.append(Heading(2, "Benchmarks", "benchmarks"))
     if names:
         found.append(Text(

@@ -364,7 +364,10 @@ def merged_histograms(cell):
 
 # ---- numbers for people --------------------------------------------------------------------------
 
-_SCALES = ((1, "ns"), (1e3, "us"), (1e6, "ms"), (1e9, "s"))
+_SCALES = {
+    "ns": ((1, "ns"), (1e3, "us"), (1e6, "ms"), (1e9, "s")),
+    "bytes": ((1, "bytes"), (2**20, "MiB"), (2**30, "GiB")),
+}
 _MINUS = "\N{MINUS SIGN}"
 
 
@@ -381,12 +384,13 @@ def significant(value, digits=3):
 
 
 def scale(value, unit="ns"):
-    """(divisor, unit) in which value reads well: only times are scaled."""
-    if unit != "ns":
+    """(divisor, unit) in which value reads well: times and bytes are scaled."""
+    scales = _SCALES.get(unit)
+    if scales is None:
         return 1, unit
     # 999.6 has three digits only as 1000, so the step is taken a little early.
-    fitting = [s for s in _SCALES if abs(value) >= s[0] * 0.9995]
-    divisor, name = fitting[-1] if fitting else _SCALES[0]
+    fitting = [s for s in scales if abs(value) >= s[0] * 0.9995]
+    divisor, name = fitting[-1] if fitting else scales[0]
     return divisor, "\N{MICRO SIGN}s" if name == "us" else name
 
 

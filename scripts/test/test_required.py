@@ -2,7 +2,7 @@
 
 import pytest
 import report_base
-import report_headline
+import report_required
 import synthetic
 import threadlab_records
 
@@ -14,7 +14,7 @@ def rows_of(samples, path):
     benches = sorted({s["bench"] for s in samples})
     lines = synthetic.finish([synthetic.header(benches=benches, impls=IMPLS), *samples])
     run, = threadlab_records.read(synthetic.write(path / "r.jsonl", lines))
-    table, = report_headline.targets(report_base.Content(run))
+    table, = report_required.targets(report_base.Content(run))
     return {getattr(row[0], "main", row[0]): row for row in table.rows}
 
 
@@ -57,3 +57,31 @@ def test_what_was_not_part_of_the_run_is_not_measured(tmp_path):
     rows = rows_of(lock("nptl", "block", 0, 20.0), tmp_path)
     assert rows["hybrid: adaptive mutex, to nptl's default"][3].main == "not measured"
     assert rows["hybrid: skynet on one LWP, to two LWPs"][3].main == "not measured"
+
+
+def test_both_sides_have_the_same_size(tmp_path):
+    """A million leaves where both have them; a size that one side alone has proves nothing."""
+    samples = []
+    for lwps, values in (("1", {100000: 100.0, 1000000: 300.0}), ("2", {100000: 90.0})):
+        for leaves, value in values.items():
+            samples += rounds("tree.skynet", "hybrid", [value] * 6, axes={"leaves": leaves},
+                              params={"lwps": lwps}, **TWO_PUS)
+    name = "hybrid: skynet on one LWP, to two LWPs"
+    row = rows_of(samples, tmp_path)[name]
+    assert row[3].main == "not measured"
+    samples += rounds("tree.skynet", "hybrid", [150.0] * 6, axes={"leaves": 1000000},
+                      params={"lwps": "2"}, **TWO_PUS)
+    row = rows_of(samples, tmp_path)[name]
+    assert row[3].main == "met" and "leaves=1000000" in row[0].small
+
+
+@pytest.mark.parametrize("each, verdict", [(4096.0, "met"), (6000.0, "not met")])
+def test_memory_of_parked_threads(tmp_path, each, verdict):
+    samples = rounds("create.parked", "hybrid", [100.0] * 6, axes={"threads": 1000000},
+                     metrics={"resident": {"value": each, "unit": "bytes"}})
+    row = rows_of(samples, tmp_path)["hybrid: memory of 1,000,000 parked threads"]
+    assert row[3].main == verdict and f"{each * 1e6 / 2**30:.3g}" in row[2].main
+    fewer = rounds("create.parked", "hybrid", [100.0] * 6, axes={"threads": 1000},
+                   metrics={"resident": {"value": each, "unit": "bytes"}})
+    row = rows_of(fewer, tmp_path)["hybrid: memory of 1,000,000 parked threads"]
+    assert row[3].main == "not measured"
