@@ -380,7 +380,7 @@ def example():
     yaml = pytest.importorskip("yaml")
 
     def load(number):
-        with open(f"{ROOT}/README.md", encoding="utf-8") as file:
+        with open(f"{ROOT}/scripts/README.md", encoding="utf-8") as file:
             return yaml.safe_load(re.findall(r"```yaml\n(.*?)```", file.read(), re.S)[number])
 
     return load
