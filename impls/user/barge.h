@@ -126,7 +126,7 @@ static int plain_wait(struct user_mutex *m, struct uthread *self, const struct u
             list_unlock(&m->waiters);
             return ETIMEDOUT;
         }
-        wait_on(self, &m->waiters, USER_WAITS_MUTEX);
+        wait_on(lwp_self(), self, &m->waiters, USER_WAITS_MUTEX);
         list_unlock(&m->waiters);
         USER_POINT("user.mutex.before-park");
         deadline_arm(self, until);

@@ -302,7 +302,7 @@ static __attribute__((noinline)) int mutex_wait(struct user_mutex *m,
             return err;
         }
         pi_lend(lwp_self(), m, self->rest->priority);
-        wait_on(self, &m->waiters, USER_WAITS_MUTEX);
+        wait_on(lwp_self(), self, &m->waiters, USER_WAITS_MUTEX);
         mutex_unguard(m);
         deadline_arm(self, until);
         early = park(self);

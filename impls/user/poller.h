@@ -284,7 +284,7 @@ static int poller_list(struct uthread *self, struct queue *list, int fd, uint32_
         self->rest->io_handled = 0;
         self->rest->io_fd = fd;
         self->rest->io_events = events;
-        wait_on(self, list, USER_WAITS_IO);
+        wait_on(lwp_self(), self, list, USER_WAITS_IO);
     }
     list_unlock(list);
     return err;

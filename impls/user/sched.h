@@ -167,10 +167,11 @@ static void set_priority(struct lwp *lwp, struct uthread *t, unsigned priority)
 /* ---- wait lists ------------------------------------------------------------------------------ */
 
 /* The caller goes on a list, whose lock it holds; then it lets go of the lock and parks. */
-static inline void wait_on(struct uthread *self, struct queue *list, enum user_state state)
+static inline void wait_on(struct lwp *lwp, struct uthread *self, struct queue *list,
+                           enum user_state state)
 {
     self->rest->waits.list = list;
-    count(&lwp_self()->counts.waits[state]);
+    count(&lwp->counts.waits[state]);
     state_set(self, state);
     queue_push(list, self);
 #if USER_MN
@@ -415,9 +416,8 @@ PARK_INLINE void park_among_all(struct lwp *lwp, struct uthread *self)
 #undef PARK_INLINE
 
 /* The caller has put itself on a list; returns when somebody has made it ready. */
-static inline void park_trusting(struct uthread *self)
+static inline __attribute__((always_inline)) void park_here(struct lwp *lwp, struct uthread *self)
 {
-    struct lwp *lwp = lwp_self();
 #if USER_MN
     struct uthread *next = USER_LOAD(lwp->slot);
 
@@ -430,6 +430,11 @@ static inline void park_trusting(struct uthread *self)
     }
 #endif
     park_among_all(lwp, self);
+}
+
+static inline void park_trusting(struct uthread *self)
+{
+    park_here(lwp_self(), self);
 }
 
 /* True: it was interrupted, and is on that list no more. */

@@ -35,7 +35,7 @@ static int signal_wait(uint64_t set, siginfo_t *info, int *sig, const struct use
             return EAGAIN;
         USER_STORE(rest->sigwait, set);
         list_lock(&signals.waiters);
-        wait_on(self, &signals.waiters, USER_WAITS_SIGNAL);
+        wait_on(lwp_self(), self, &signals.waiters, USER_WAITS_SIGNAL);
         list_unlock(&signals.waiters);
         mask_changed();
         if ((USER_LOAD(rest->pending) | USER_LOAD(signals.pending)) & set)

@@ -124,25 +124,17 @@ static __attribute__((noinline)) void shared_push(struct uthread *t, bool front)
     preempt_urgent(lwp_self());
 }
 
-/* lwp: the caller's; NULL: it is none. */
-static inline void make_ready_as(struct lwp *lwp, struct uthread *t, enum user_state state)
+/* With several LWPs, or if it does not go to a slot. */
+static __attribute__((noinline)) void make_ready_among_all(struct lwp *lwp, struct uthread *t)
 {
     struct uthread *before;
 
-    state_set(t, state);
     if (USER_UNLIKELY(USER_LOAD(t->home) != NULL)) {
         pinned_push(t, false);
         return;
     }
     if (USER_UNLIKELY(!steals() || !lwp || lwp->bound)) {
         shared_push(t, false);
-        return;
-    }
-    if (USER_LIKELY(!lib.multi)) {
-        before = lwp->slot;
-        lwp->slot = t;
-        if (before)
-            queue_push(&lwp->fifo, before);
         return;
     }
     before = __atomic_exchange_n(&lwp->slot, t, __ATOMIC_ACQ_REL);
@@ -152,6 +144,22 @@ static inline void make_ready_as(struct lwp *lwp, struct uthread *t, enum user_s
     } else {
         notify_slot();
     }
+}
+
+/* lwp: the caller's; NULL: it is none. The only one is, and is not bound. */
+static inline void make_ready_as(struct lwp *lwp, struct uthread *t, enum user_state state)
+{
+    state_set(t, state);
+    if (USER_LIKELY(!((uintptr_t)USER_LOAD(t->home) | (uintptr_t)lib.multi |
+                      (uintptr_t)USER_LOAD(lib.slow.policy)))) {
+        struct uthread *before = lwp->slot;
+
+        lwp->slot = t;
+        if (before)
+            queue_push(&lwp->fifo, before);
+        return;
+    }
+    make_ready_among_all(lwp, t);
 }
 
 /* The caller lends its turn to another one that it switches to: it is the next. */

@@ -98,10 +98,11 @@ cond_wait(struct tl_cond *opaque, struct tl_mutex *opaque_mutex, const struct us
     }
     c->mutex = m;
     /* On the list before the mutex is free: who gets it then may signal. */
-    wait_on(self, &c->waiters, USER_WAITS_COND);
+    wait_on(lwp_self(), self, &c->waiters, USER_WAITS_COND);
     list_unlock(&c->waiters);
     deadline_arm(self, until);
     cond_release(m);
+    USER_POINT("user.cond.before-park");
     early = park(self);
     deadline_disarm(self, until);
     if (USER_UNLIKELY(early))
@@ -113,10 +114,16 @@ cond_wait(struct tl_cond *opaque, struct tl_mutex *opaque_mutex, const struct us
     return 0; /* M:1: whoever made it ready has given it the mutex */
 }
 
+#if USER_MN
+#include "turn.h"
+#else
+
 static int user_cond_wait(struct tl_cond *opaque, struct tl_mutex *m)
 {
     return cond_wait(opaque, m, NULL);
 }
+
+#endif
 
 static int user_cond_timedwait(struct tl_cond *opaque, struct tl_mutex *m, clockid_t clock,
                                uint64_t deadline_ns)
@@ -136,6 +143,10 @@ static int user_cond_signal(struct tl_cond *opaque)
 
     if (!USER_LOAD(c->waiters.head))
         return 0;
+    if (USER_LIKELY(!lib.multi)) {
+        turn_signal(c);
+        return 0;
+    }
     list_lock(&c->waiters);
     m = c->mutex;
     t = wait_pop(&c->waiters);
@@ -242,7 +253,7 @@ static inline __attribute__((always_inline)) int sem_wait_for(struct user_sem *s
             list_unlock(&s->waiters);
             return ETIMEDOUT;
         }
-        wait_on(self, &s->waiters, USER_WAITS_SEM_TIMED);
+        wait_on(lwp_self(), self, &s->waiters, USER_WAITS_SEM_TIMED);
         list_unlock(&s->waiters);
         USER_POINT("user.sem.before-park");
         deadline_arm(self, until);
@@ -270,12 +281,13 @@ static void sem_wait_again(struct uthread *self)
 /* While there is one LWP. Apart, so that a wait which need not block saves no registers. */
 static __attribute__((noinline)) int sem_block(struct user_sem *s)
 {
-    struct uthread *self = lwp_self()->current;
+    struct lwp *lwp = lwp_self();
+    struct uthread *self = lwp->current;
 
     if (USER_UNLIKELY(self->context.flags & USER_CANCELLED))
         return sem_wait_until(s, NULL);
-    wait_on(self, &s->waiters, USER_WAITS_SEM);
-    park_trusting(self);
+    wait_on(lwp, self, &s->waiters, USER_WAITS_SEM);
+    park_here(lwp, self);
     return 0; /* whoever made it ready has given it the unit, or arrive() has got one */
 }
 
@@ -315,9 +327,13 @@ static int user_sem_trywait(struct tl_sem *opaque)
     return err;
 }
 
-static int user_sem_post(struct tl_sem *opaque)
+#if USER_MN
+#define SEM_POST_INLINE static __attribute__((noinline))
+#else
+#define SEM_POST_INLINE static inline
+#endif
+SEM_POST_INLINE int sem_post_among_all(struct user_sem *s)
 {
-    struct user_sem *s = sem_of(opaque);
     struct uthread *t;
     int err = 0;
 
@@ -333,6 +349,20 @@ static int user_sem_post(struct tl_sem *opaque)
     if (t)
         make_ready(lwp_self(), t);
     return err;
+}
+#undef SEM_POST_INLINE
+
+static int user_sem_post(struct tl_sem *opaque)
+{
+    struct user_sem *s = sem_of(opaque);
+
+#if USER_MN
+    if (USER_LIKELY(!lib.multi && s->waiters.head)) {
+        make_ready(lwp_self(), wait_pop(&s->waiters));
+        return 0;
+    }
+#endif
+    return sem_post_among_all(s);
 }
 
 static int user_sem_getvalue(struct tl_sem *opaque, int *value)

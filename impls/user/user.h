@@ -47,6 +47,7 @@
  *     place.h    that threads with a place find an LWP
  *     watch.h    LWPs that block unseen: the detectors
  *     barge.h    mutexes for which threads compete that run at once
+ *     turn.h     conditions on the only LWP
  *
  * What one LWP needs no lock for is written once for both: list_lock() and its like are nothing in
  * M:1, and nothing in M:N before there is a second LWP.
