@@ -8,45 +8,13 @@
  * Robust: the holder's list tells who ends with it; of a process that ended with one, that its ID
  * is gone.
  */
-#include "veneer.h"
+#include "mutex.h"
 
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-
-/* As the C library has it: kinds 0..3 (normal, recursive, errorcheck, adaptive), or'ed with the
- * bits, all set by mutex_init; its static initialisers write the kind alone. */
-enum {
-    KIND = 3,
-    RECURSIVE = PTHREAD_MUTEX_RECURSIVE,
-    ERRORCHECK = PTHREAD_MUTEX_ERRORCHECK,
-    ROBUST = 16,
-    INHERIT = 32,
-    SHARED = 128,
-    DESTROYED = -1,
-};
-
-enum fault { SOUND, INCONSISTENT, LOST };
-
-/* Invariants: owner is 0 or names the thread that holds it (of any process: pid << 32 | index of
- * its handle, in a SHARED one); count and fault are the holder's. word, in a SHARED one:
- * 0 free, 1 held. */
-struct veneer_mutex {
-    _Atomic(void *) object;
-    _Atomic uint64_t owner;
-    int kind; /* at byte 16, where the C library has it */
-    _Atomic uint32_t word;
-    uint32_t count : 30, fault : 2;
-};
-_Static_assert(sizeof(struct veneer_mutex) <= sizeof(pthread_mutex_t), "overlays it");
-_Static_assert(offsetof(struct veneer_mutex, kind) == 16, "static initialisers write it");
-
-static struct veneer_mutex *of(pthread_mutex_t *m)
-{
-    return (struct veneer_mutex *)m;
-}
 
 /* ---- the implementation's objects ------------------------------------------------------------ */
 
@@ -92,13 +60,6 @@ static struct tl_mutex *object_of(struct veneer_mutex *m, int *err)
 
 /* ---- who holds it ---------------------------------------------------------------------------- */
 
-static uint64_t own_name(const struct veneer_mutex *m)
-{
-    uint64_t handle = atomic_load_explicit(&veneer_self()->handle, memory_order_relaxed);
-
-    return m->kind & SHARED ? (uint64_t)getpid() << 32 | (uint32_t)handle : handle;
-}
-
 /* Robust ones that the thread holds: an array, because the mutexes may lie at different addresses
  * in different processes, and have no room for two links. */
 struct robust_list {
@@ -132,7 +93,7 @@ static void robust_remove(const struct veneer_mutex *m)
 /* Normal mutexes of the C library can be unlocked by anybody, and programs do. Where the
  * implementation lets nobody but the holder, the mutex gets another object: the held one is left to
  * its holder, and who waits for it looks again, see lock_for_ever. */
-static int release(struct veneer_mutex *m)
+static int give_up(struct veneer_mutex *m)
 {
     int err;
 
@@ -146,6 +107,18 @@ static int release(struct veneer_mutex *m)
     if (err == EPERM)
         atomic_store(&m->object, NULL);
     return 0;
+}
+
+static int release(struct veneer_mutex *m)
+{
+    int err;
+
+    if (!(m->kind & PROTECT))
+        return give_up(m);
+    veneer_ceiling_unlink(m);
+    err = give_up(m);
+    veneer_ceiling_left();
+    return err;
 }
 
 void veneer_mutex_abandon(void)
@@ -169,7 +142,7 @@ static int taken(struct veneer_mutex *m)
         release(m);
         return ENOTRECOVERABLE;
     }
-    atomic_store_explicit(&m->owner, own_name(m), memory_order_relaxed);
+    atomic_store_explicit(&m->owner, veneer_mutex_name(m), memory_order_relaxed);
     if (!(m->kind & ROBUST))
         return 0;
     robust_add(m);
@@ -207,7 +180,7 @@ static bool shared_try(struct veneer_mutex *m)
     owner = atomic_load(&m->owner);
     if (!(m->kind & ROBUST) || !owner || (pid_t)(owner >> 32) == getpid() ||
         !process_is_gone((pid_t)(owner >> 32)) ||
-        !atomic_compare_exchange_strong(&m->owner, &owner, own_name(m)))
+        !atomic_compare_exchange_strong(&m->owner, &owner, veneer_mutex_name(m)))
         return false;
     m->count = 0; /* it was the process's that is gone, and is ours */
     if (m->fault == SOUND)
@@ -224,7 +197,7 @@ static int relock(struct veneer_mutex *m, bool trying)
         return EINVAL;
     if ((m->kind & KIND) != RECURSIVE && ((m->kind & KIND) != ERRORCHECK || trying))
         return EBUSY;
-    if (atomic_load_explicit(&m->owner, memory_order_relaxed) != own_name(m))
+    if (atomic_load_explicit(&m->owner, memory_order_relaxed) != veneer_mutex_name(m))
         return EBUSY;
     if ((m->kind & KIND) == ERRORCHECK)
         return EDEADLK;
@@ -259,15 +232,12 @@ static int lock_for_ever(struct veneer_mutex *m)
     return err;
 }
 
-/* until NULL: for ever. */
-static int lock_until(pthread_mutex_t *mutex, clockid_t clock, const struct timespec *until)
+/* What relock says nothing about. until NULL: for ever. */
+static int take_until(struct veneer_mutex *m, clockid_t clock, const struct timespec *until)
 {
-    struct veneer_mutex *m = of(mutex);
-    int err = relock(m, false);
     struct tl_mutex *object;
+    int err;
 
-    if (err != EBUSY)
-        return err;
     if (!veneer.running)
         return taken(m); /* one thread */
     if (m->kind & SHARED) {
@@ -295,6 +265,31 @@ static int lock_until(pthread_mutex_t *mutex, clockid_t clock, const struct time
     return err ? err : taken(m);
 }
 
+static int lock_until(pthread_mutex_t *mutex, clockid_t clock, const struct timespec *until)
+{
+    struct veneer_mutex *m = veneer_mutex_of(mutex);
+    int err = relock(m, false);
+
+    if (err != EBUSY)
+        return err;
+    if (!(m->kind & PROTECT))
+        return take_until(m, clock, until);
+    err = veneer_ceiling_try(m);
+    if (!err) {
+        err = take_until(m, clock, until);
+        veneer_ceiling_tried(m, !err || err == EOWNERDEAD);
+    }
+    return err;
+}
+
+int veneer_mutex_lock_plainly(pthread_mutex_t *mutex)
+{
+    struct veneer_mutex *m = veneer_mutex_of(mutex);
+    int err = relock(m, false);
+
+    return err == EBUSY ? take_until(m, CLOCK_REALTIME, NULL) : err;
+}
+
 int WRAP(pthread_mutex_lock)(pthread_mutex_t *m);
 int WRAP(pthread_mutex_lock)(pthread_mutex_t *m)
 {
@@ -316,15 +311,11 @@ int WRAP(pthread_mutex_clocklock)(pthread_mutex_t *m, clockid_t clock, const str
     return lock_until(m, clock, until);
 }
 
-int WRAP(pthread_mutex_trylock)(pthread_mutex_t *mutex);
-int WRAP(pthread_mutex_trylock)(pthread_mutex_t *mutex)
+static int take_now(struct veneer_mutex *m)
 {
-    struct veneer_mutex *m = of(mutex);
-    int err = relock(m, true);
     struct tl_mutex *object;
+    int err;
 
-    if (err != EBUSY)
-        return err;
     if (!veneer.running)
         return atomic_load(&m->owner) ? EBUSY : taken(m);
     if (m->kind & SHARED)
@@ -336,17 +327,35 @@ int WRAP(pthread_mutex_trylock)(pthread_mutex_t *mutex)
     return err ? err : taken(m);
 }
 
+int WRAP(pthread_mutex_trylock)(pthread_mutex_t *mutex);
+int WRAP(pthread_mutex_trylock)(pthread_mutex_t *mutex)
+{
+    struct veneer_mutex *m = veneer_mutex_of(mutex);
+    int err = relock(m, true);
+
+    if (err != EBUSY)
+        return err;
+    if (!(m->kind & PROTECT))
+        return take_now(m);
+    err = veneer_ceiling_try(m);
+    if (!err) {
+        err = take_now(m);
+        veneer_ceiling_tried(m, !err || err == EOWNERDEAD);
+    }
+    return err;
+}
+
 int WRAP(pthread_mutex_unlock)(pthread_mutex_t *mutex);
 int WRAP(pthread_mutex_unlock)(pthread_mutex_t *mutex)
 {
-    struct veneer_mutex *m = of(mutex);
+    struct veneer_mutex *m = veneer_mutex_of(mutex);
     int err;
 
     if (m->kind == DESTROYED)
         return EINVAL;
     if ((m->kind & KIND) == RECURSIVE || (m->kind & KIND) == ERRORCHECK ||
-        m->kind & (ROBUST | INHERIT))
-        if (atomic_load_explicit(&m->owner, memory_order_relaxed) != own_name(m))
+        m->kind & (ROBUST | INHERIT | PROTECT))
+        if (atomic_load_explicit(&m->owner, memory_order_relaxed) != veneer_mutex_name(m))
             return EPERM;
     if (m->count) {
         m->count--;
@@ -368,28 +377,37 @@ int WRAP(pthread_mutex_unlock)(pthread_mutex_t *mutex)
     return err;
 }
 
+int veneer_mutex_unlock(pthread_mutex_t *m)
+{
+    return __wrap_pthread_mutex_unlock(m);
+}
+
 /* ---- init, destroy, what is left ------------------------------------------------------------- */
 
 int WRAP(pthread_mutex_init)(pthread_mutex_t *mutex, const pthread_mutexattr_t *attr);
 int WRAP(pthread_mutex_init)(pthread_mutex_t *mutex, const pthread_mutexattr_t *attr)
 {
     int type = 0, shared = PTHREAD_PROCESS_PRIVATE, robustness = PTHREAD_MUTEX_STALLED;
-    int protocol = PTHREAD_PRIO_NONE, err = 0;
-    struct veneer_mutex *m = of(mutex);
+    int protocol = PTHREAD_PRIO_NONE, ceiling = 0, err = 0;
+    struct veneer_mutex *m = veneer_mutex_of(mutex);
 
     if (attr) {
         pthread_mutexattr_gettype(attr, &type);
         pthread_mutexattr_getpshared(attr, &shared);
         pthread_mutexattr_getrobust(attr, &robustness);
         pthread_mutexattr_getprotocol(attr, &protocol);
+        pthread_mutexattr_getprioceiling(attr, &ceiling);
     }
-    if (protocol == PTHREAD_PRIO_PROTECT ||
-        (protocol == PTHREAD_PRIO_INHERIT && shared == PTHREAD_PROCESS_SHARED))
+    if (protocol == PTHREAD_PRIO_PROTECT)
+        err = veneer_ceiling_offered();
+    if (err || (protocol == PTHREAD_PRIO_INHERIT && shared == PTHREAD_PROCESS_SHARED))
         return ENOTSUP;
     memset(mutex, 0, sizeof(*mutex));
     m->kind = type | (shared == PTHREAD_PROCESS_SHARED ? SHARED : 0) |
               (robustness == PTHREAD_MUTEX_ROBUST ? ROBUST : 0) |
-              (protocol == PTHREAD_PRIO_INHERIT ? INHERIT : 0);
+              (protocol == PTHREAD_PRIO_INHERIT ? INHERIT : 0) |
+              (protocol == PTHREAD_PRIO_PROTECT ? PROTECT : 0);
+    atomic_store(&m->ceiling, ceiling);
     if (m->kind & INHERIT && veneer.running)
         object_of(m, &err);
     return err;
@@ -398,7 +416,7 @@ int WRAP(pthread_mutex_init)(pthread_mutex_t *mutex, const pthread_mutexattr_t *
 int WRAP(pthread_mutex_destroy)(pthread_mutex_t *mutex);
 int WRAP(pthread_mutex_destroy)(pthread_mutex_t *mutex)
 {
-    struct veneer_mutex *m = of(mutex);
+    struct veneer_mutex *m = veneer_mutex_of(mutex);
     void *object;
 
     if (m->kind == DESTROYED)
@@ -421,53 +439,35 @@ int WRAP(pthread_mutex_destroy)(pthread_mutex_t *mutex)
 int WRAP(pthread_mutex_consistent)(pthread_mutex_t *mutex);
 int WRAP(pthread_mutex_consistent)(pthread_mutex_t *mutex)
 {
-    struct veneer_mutex *m = of(mutex);
+    struct veneer_mutex *m = veneer_mutex_of(mutex);
 
     if (m->kind == DESTROYED || !(m->kind & ROBUST) || m->fault != INCONSISTENT ||
-        atomic_load(&m->owner) != own_name(m))
+        atomic_load(&m->owner) != veneer_mutex_name(m))
         return EINVAL;
     m->fault = SOUND;
     return 0;
-}
-
-/* PTHREAD_PRIO_PROTECT is not offered, so no mutex has a ceiling. */
-int WRAP(pthread_mutex_getprioceiling)(const pthread_mutex_t *m, int *ceiling);
-int WRAP(pthread_mutex_getprioceiling)(const pthread_mutex_t *m, int *ceiling)
-{
-    (void)m;
-    (void)ceiling;
-    return EINVAL;
-}
-
-int WRAP(pthread_mutex_setprioceiling)(pthread_mutex_t *m, int ceiling, int *old);
-int WRAP(pthread_mutex_setprioceiling)(pthread_mutex_t *m, int ceiling, int *old)
-{
-    (void)m;
-    (void)ceiling;
-    (void)old;
-    return EINVAL;
 }
 
 /* ---- for cond.c ------------------------------------------------------------------------------ */
 
 int veneer_mutex_held(pthread_mutex_t *mutex, struct veneer_held *held)
 {
-    struct veneer_mutex *m = of(mutex);
+    struct veneer_mutex *m = veneer_mutex_of(mutex);
     int err = 0;
 
     if (m->kind == DESTROYED)
         return EINVAL;
-    if (atomic_load(&m->owner) != own_name(m))
+    if (atomic_load(&m->owner) != veneer_mutex_name(m))
         return EPERM;
     *held = (struct veneer_held){.mutex = mutex, .count = m->count};
-    if (!(m->kind & (SHARED | INHERIT)))
+    if (!(m->kind & (SHARED | INHERIT | PROTECT)))
         held->object = object_of(m, &err);
     return err;
 }
 
 void veneer_mutex_leave(struct veneer_held *held)
 {
-    struct veneer_mutex *m = of(held->mutex);
+    struct veneer_mutex *m = veneer_mutex_of(held->mutex);
 
     m->count = 0;
     if (m->kind & ROBUST) {
@@ -480,7 +480,7 @@ void veneer_mutex_leave(struct veneer_held *held)
 
 int veneer_mutex_retaken(struct veneer_held *held)
 {
-    struct veneer_mutex *m = of(held->mutex);
+    struct veneer_mutex *m = veneer_mutex_of(held->mutex);
     int err = taken(m);
 
     if (err != ENOTRECOVERABLE)
@@ -491,7 +491,7 @@ int veneer_mutex_retaken(struct veneer_held *held)
 void veneer_mutex_let_go(struct veneer_held *held)
 {
     veneer_mutex_leave(held);
-    release(of(held->mutex));
+    release(veneer_mutex_of(held->mutex));
 }
 
 int veneer_mutex_take_back(struct veneer_held *held)
@@ -499,6 +499,6 @@ int veneer_mutex_take_back(struct veneer_held *held)
     int err = __wrap_pthread_mutex_lock(held->mutex);
 
     if (!err || err == EOWNERDEAD)
-        of(held->mutex)->count = held->count;
+        veneer_mutex_of(held->mutex)->count = held->count;
     return err;
 }

@@ -22,26 +22,90 @@ struct tl_sched veneer_sched(int policy, int priority)
     return (struct tl_sched){policy, priority};
 }
 
+struct tl_sched veneer_sched_of(const struct veneer_thread *t)
+{
+    uint32_t word = atomic_load(&((struct veneer_thread *)t)->sched);
+
+    return (struct tl_sched){(int)(word >> 16), (int)(word >> 8 & 0xff)};
+}
+
+int veneer_ceiling_of(const struct veneer_thread *t)
+{
+    return (int)(atomic_load(&((struct veneer_thread *)t)->sched) & 0xff);
+}
+
+static uint32_t pack(int policy, int priority, int ceiling)
+{
+    return (uint32_t)policy << 16 | (uint32_t)priority << 8 | (uint32_t)ceiling;
+}
+
+void veneer_sched_begin(struct veneer_thread *t, struct tl_sched sched)
+{
+    atomic_store(&t->sched, pack(sched.policy, sched.priority, 0));
+}
+
+/* A thread with a ceiling runs at the higher one of that and its own. */
+static int ask(const struct veneer_thread *t, uint32_t word)
+{
+    const struct tl_info_ops *info = veneer.impl->info;
+    int policy = (int)(word >> 16), priority = (int)(word >> 8 & 0xff);
+    int ceiling = (int)(word & 0xff);
+    struct tl_sched sched;
+
+    if (ceiling > priority) {
+        priority = ceiling;
+        if (policy != SCHED_RR)
+            policy = SCHED_FIFO;
+    }
+    sched = veneer_sched(policy, priority);
+    return info->set_sched(t->impl, &sched);
+}
+
+/* Whoever finds that it was changed meanwhile asks once more, so that the last word is the last
+ * that the implementation hears. */
+static int change(struct veneer_thread *t, uint32_t old, uint32_t word)
+{
+    int err;
+
+    if (!veneer.impl->info || !veneer.impl->info->set_sched)
+        return ENOTSUP;
+    if (!atomic_compare_exchange_strong(&t->sched, &old, word))
+        return EAGAIN;
+    while (!(err = ask(t, word)) && atomic_load(&t->sched) != word)
+        word = atomic_load(&t->sched);
+    if (err)
+        atomic_compare_exchange_strong(&t->sched, &word, old);
+    return err;
+}
+
+int veneer_set_ceiling(struct veneer_thread *self, int ceiling)
+{
+    uint32_t old;
+    int err;
+
+    do {
+        old = atomic_load(&self->sched);
+        err = change(self, old, (old & ~0xffu) | (uint32_t)ceiling);
+    } while (err == EAGAIN);
+    return err;
+}
+
 static int set_sched(struct veneer_thread *t, int policy, int priority)
 {
-    struct tl_sched sched = veneer_sched(policy, priority);
-    int low = sched_get_priority_min(policy), high = sched_get_priority_max(policy);
-    const struct tl_info_ops *info = veneer.impl->info;
-    int err;
+    int low = sched_get_priority_min(policy), high = sched_get_priority_max(policy), err;
+    uint32_t old, word;
 
     if (low < 0 || priority < low || priority > high)
         return EINVAL;
-    if (policy == t->policy && priority == t->priority)
-        return 0;
-    if (!info || !info->set_sched)
-        return ENOTSUP;
-    err = info->set_sched(t->impl, &sched);
+    do {
+        old = atomic_load(&t->sched);
+        word = pack(policy, priority, (int)(old & 0xff));
+        if (word == old)
+            return 0;
+        err = change(t, old, word);
+    } while (err == EAGAIN);
     if (err == EINVAL && !(veneer.impl->traits & TL_ONE_TO_ONE))
         err = ENOTSUP; /* it is one of the kernel's, but not of the implementation's */
-    if (!err) {
-        t->policy = policy;
-        t->priority = priority;
-    }
     return err;
 }
 
@@ -58,23 +122,30 @@ int WRAP(pthread_setschedprio)(pthread_t handle, int priority)
 {
     struct veneer_thread *t = veneer_find(handle);
 
-    return t ? set_sched(t, t->policy, priority) : ESRCH;
+    return t ? set_sched(t, veneer_sched_of(t).policy, priority) : ESRCH;
 }
 
-/* The kernel is asked where it knows the thread: its policy may have been set by other means. */
+void veneer_sched_look(struct veneer_thread *t)
+{
+    const struct tl_info_ops *info = veneer.impl->info;
+    uint32_t old = atomic_load(&t->sched);
+    struct tl_sched sched;
+
+    if (veneer.impl->traits & TL_ONE_TO_ONE && info && info->get_sched && !(old & 0xff) &&
+        atomic_load(&t->life) == VENEER_LIVE && !info->get_sched(t->impl, &sched))
+        atomic_compare_exchange_strong(&t->sched, &old, pack(sched.policy, sched.priority, 0));
+}
+
 int WRAP(pthread_getschedparam)(pthread_t handle, int *policy, struct sched_param *param);
 int WRAP(pthread_getschedparam)(pthread_t handle, int *policy, struct sched_param *param)
 {
     struct veneer_thread *t = veneer_find(handle);
-    const struct tl_info_ops *info = veneer.impl->info;
     struct tl_sched sched;
 
     if (!t)
         return ESRCH;
-    sched = (struct tl_sched){t->policy, t->priority};
-    if (veneer.impl->traits & TL_ONE_TO_ONE && info && info->get_sched &&
-        atomic_load(&t->life) == VENEER_LIVE && info->get_sched(t->impl, &sched))
-        sched = (struct tl_sched){t->policy, t->priority};
+    veneer_sched_look(t);
+    sched = veneer_sched_of(t);
     *policy = sched.policy;
     param->sched_priority = sched.priority;
     return 0;
@@ -107,6 +178,7 @@ int WRAP(pthread_getattr_np)(pthread_t handle, pthread_attr_t *attr)
 {
     struct veneer_thread *t = veneer_find(handle);
     struct sched_param param;
+    struct tl_sched sched;
     size_t size, guard;
     void *low;
     int err;
@@ -130,8 +202,9 @@ int WRAP(pthread_getattr_np)(pthread_t handle, pthread_attr_t *attr)
     pthread_attr_setguardsize(attr, guard);
     pthread_attr_setdetachstate(attr, atomic_load(&t->detached) ? PTHREAD_CREATE_DETACHED
                                                                 : PTHREAD_CREATE_JOINABLE);
-    param.sched_priority = t->priority;
-    pthread_attr_setschedpolicy(attr, t->policy);
+    sched = veneer_sched_of(t);
+    param.sched_priority = sched.priority;
+    pthread_attr_setschedpolicy(attr, sched.policy);
     pthread_attr_setschedparam(attr, &param);
     return 0;
 }

@@ -51,9 +51,9 @@ static void *trampoline(void *arg)
     return call.value;
 }
 
-/* What of a thread attribute object the contract knows. EINVAL: it is none. */
-static int read_attr(const pthread_attr_t *a, struct tl_attr *attr, struct tl_sched *sched,
-                     const struct veneer_thread *self)
+/* What of a thread attribute object the contract knows. *sched: the creator's. EINVAL: it is none.
+ */
+static int read_attr(const pthread_attr_t *a, struct tl_attr *attr, struct tl_sched *sched)
 {
     struct sched_param param;
     int state, inherit, policy, err;
@@ -80,14 +80,13 @@ static int read_attr(const pthread_attr_t *a, struct tl_attr *attr, struct tl_sc
     /* An attribute without a stack of the caller's answers its size, below address 0. */
     if (low && (uintptr_t)low + size > size && (uintptr_t)low < (uintptr_t)0 - size)
         attr->stack = low;
-    *sched = (struct tl_sched){self->policy, self->priority};
     if (inherit == PTHREAD_EXPLICIT_SCHED) {
         if (param.sched_priority < sched_get_priority_min(policy) ||
             param.sched_priority > sched_get_priority_max(policy))
             return EINVAL;
-        *sched = (struct tl_sched){policy, param.sched_priority};
-        if (policy != self->policy || param.sched_priority != self->priority)
+        if (policy != sched->policy || param.sched_priority != sched->priority)
             attr->sched = sched;
+        *sched = (struct tl_sched){policy, param.sched_priority};
     }
     return 0;
 }
@@ -102,7 +101,7 @@ int WRAP(pthread_create)(pthread_t *handle, const pthread_attr_t *a, void *(*sta
 {
     struct veneer_thread *self = veneer_self(), *t;
     struct tl_attr attr = TL_ATTR_INIT;
-    struct tl_sched sched = {self->policy, self->priority};
+    struct tl_sched sched = veneer_sched_of(self);
     pthread_attr_t defaults;
     struct tl_thread id;
     sigset_t mask, given;
@@ -113,7 +112,7 @@ int WRAP(pthread_create)(pthread_t *handle, const pthread_attr_t *a, void *(*sta
     if (!veneer.running)
         return EAGAIN; /* before main: README.md */
     if (a) {
-        err = read_attr(a, &attr, &sched, self);
+        err = read_attr(a, &attr, &sched);
     } else if (!(err = pthread_getattr_default_np(&defaults))) {
         pthread_attr_getstacksize(&defaults, &attr.stack_size);
         own_mask = !pthread_attr_getsigmask_np(&defaults, &given);
@@ -131,8 +130,9 @@ int WRAP(pthread_create)(pthread_t *handle, const pthread_attr_t *a, void *(*sta
         return EAGAIN;
     t->start = start;
     t->arg = arg;
-    t->policy = sched.policy;
-    t->priority = sched.priority;
+    veneer_sched_begin(t, sched);
+    if (veneer_ceiling_of(self))
+        attr.sched = &sched; /* what it inherits is not the ceiling */
     if (attr.sched)
         sched = veneer_sched(sched.policy, sched.priority);
     t->stack_size = a ? attr.stack_size : 0;

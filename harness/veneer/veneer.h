@@ -14,6 +14,7 @@
  *     thread.c    create, join, detach, exit      np.c     scheduling, names, affinity
  *     cancel.c    cancellation, cleanup handlers  key.c    keys, once
  *     mutex.c     mutex, with owner, kinds, robustness on top of TL_MUTEX_BLOCK
+ *     ceiling.c   the ceilings of PTHREAD_PRIO_PROTECT
  *     cond.c      condition variable              sem.c    semaphore
  *     sync.c      read-write lock, barrier, spin lock
  *     shared.c    waiting for what processes share
@@ -83,8 +84,12 @@ struct veneer_thread {
     _Atomic uint32_t interrupted; /* of them, those without SA_RESTART */
     _Atomic uint32_t in_handler;  /* handlers that it is in */
     _Atomic int detached, joined;
-    int policy, priority; /* as they were asked for */
-    sigset_t mask;        /* that it begins with, if it sets it */
+    /* As they were asked for, any thread sets them, and the ceiling that it runs at, or 0, which it
+     * sets itself: policy << 16 | priority << 8 | ceiling. See veneer_apply_sched. */
+    _Atomic uint32_t sched;
+    struct veneer_mutex *protected; /* mutexes with a ceiling that it holds */
+    int climbs;                     /* 0, or the ceiling of the one that it is about to take */
+    sigset_t mask;                  /* that it begins with, if it sets it */
     bool sets_mask;
     size_t stack_size;        /* as it was asked for; 0: not */
     int tid;                  /* of its kernel thread, TL_ONE_TO_ONE only */
@@ -189,6 +194,13 @@ int veneer_wait_fd(int fd, short events);
 
 /* np.c: what the implementation is asked for, for a policy of the program's. */
 struct tl_sched veneer_sched(int policy, int priority);
+/* As the program asked for them; no ceiling is in them. */
+struct tl_sched veneer_sched_of(const struct veneer_thread *t);
+void veneer_sched_begin(struct veneer_thread *t, struct tl_sched sched); /* before it runs */
+/* It may have been set by other means, where the kernel knows the thread. */
+void veneer_sched_look(struct veneer_thread *t);
+int veneer_ceiling_of(const struct veneer_thread *t);
+int veneer_set_ceiling(struct veneer_thread *self, int ceiling);
 
 /* shared.c: until *word is not `value` any more, or some time has passed. */
 void veneer_shared_wait(_Atomic uint32_t *word, uint32_t value);
