@@ -263,6 +263,7 @@ static void run_main(void *unused)
 
     (void)unused;
     gap[0] = 0;
+    errno = 0; /* booting may have left something */
     exit(__real_main(program.argc, program.argv, program.envp) + gap[0]);
 }
 
