@@ -53,6 +53,51 @@ def test_a_program_runs(tmp_path, impl):
     assert (result.returncode, result.stdout) == (0, "2 word 12\n"), result.stderr
 
 
+WAITS = """
+#include <atomic>
+#include <barrier>
+#include <latch>
+#include <semaphore>
+#include <thread>
+#include <vector>
+int main()
+{
+    std::atomic<int> turn{0};
+    std::latch begin{4};
+    std::barrier meet{4};
+    std::counting_semaphore<4> two{2};
+    std::binary_semaphore gate{0};
+    std::atomic<int> sum{0};
+    std::vector<std::jthread> threads;
+
+    for (int i = 0; i < 4; i++)
+        threads.emplace_back([&, i] {
+            begin.arrive_and_wait();
+            for (int now; (now = turn.load()) != i;)
+                turn.wait(now);
+            turn = i + 1;
+            turn.notify_all();
+            for (int round = 0; round < 50; round++) {
+                two.acquire();
+                sum++;
+                two.release();
+                meet.arrive_and_wait();
+            }
+            if (i == 3)
+                gate.release();
+        });
+    gate.acquire();
+    return gate.try_acquire_for(std::chrono::milliseconds(2)) || sum != 200;
+}
+"""
+
+
+@pytest.mark.parametrize("impl", IMPLS)
+def test_waits_of_cxx20_are_the_implementations(tmp_path, impl):
+    program = compile_program(tmp_path, WAITS, impl, "-std=c++20", verb="c++", name="waits.cc")
+    assert subprocess.run([program], timeout=60).returncode == 0
+
+
 def test_objects_and_programs_apart(tmp_path):
     (tmp_path / "a.c").write_text(WORKERS)
     for args in (["-c", tmp_path / "a.c", "-o", tmp_path / "a.o"],

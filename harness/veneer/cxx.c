@@ -1,7 +1,8 @@
 /*
- * cxx.c - what libstdc++ keeps in its shared library of std::thread, std::condition_variable and
- * std::future, under the names that the C++ ABI of Itanium gives it: what is in its headers calls
- * pthread_... from the program itself, and comes to us as it is.
+ * cxx.c - what libstdc++ keeps in its shared library of std::thread, std::condition_variable,
+ * std::future and the static objects of functions, under the names that the C++ ABI of Itanium
+ * gives it: what is in its headers calls pthread_... from the program itself, and comes to us as it
+ * is.
  *
  * A program's own definition goes before the shared library's. All are weak: a program of C has
  * nothing of it, and one that links libstdc++ statically keeps its copy, which calls the C
@@ -131,12 +132,13 @@ void CXX(_ZNSt18condition_variable10notify_allEv)(pthread_cond_t *self)
 static bool wait_word(_Atomic uint32_t *word, uint32_t value, bool limited, clockid_t clock, long s,
                       long ns)
 {
-    struct timespec end = {s, ns};
+    struct timespec time = {s, ns};
+    uint64_t end = limited ? veneer_ns(&time) : UINT64_MAX;
 
     while (atomic_load(word) == value) {
-        if (limited && veneer_now(clock) >= veneer_ns(&end))
+        if (limited && veneer_now(clock) >= end)
             return false;
-        veneer_shared_wait(word, value);
+        veneer_word_wait(word, value, clock, end);
     }
     return true;
 }
@@ -162,5 +164,45 @@ WAIT_UNTIL(JOIN(_ZNSt28__atomic_futex_unsigned_base26_M_futex_wait_until_steady,
 void CXX(_ZNSt28__atomic_futex_unsigned_base19_M_futex_notify_allEPj)(_Atomic uint32_t *word);
 void CXX(_ZNSt28__atomic_futex_unsigned_base19_M_futex_notify_allEPj)(_Atomic uint32_t *word)
 {
-    veneer_shared_wake(word);
+    veneer_word_wake(word);
+}
+
+/* ---- static objects of functions ------------------------------------------------------------- */
+
+/* The guard of a static object (Itanium C++ ABI, 3.3.2): its first byte is not 0 once the object is
+ * there, which the compiler looks at; the rest is ours. libstdc++ waits in the kernel for who makes
+ * the object, and that thread may be one that shares the kernel thread. */
+enum { GUARD_DONE = 1, GUARD_MADE = 1 << 8, GUARD_AWAITED = 1 << 16 };
+
+int CXX(__cxa_guard_acquire)(_Atomic uint32_t *guard);
+int CXX(__cxa_guard_acquire)(_Atomic uint32_t *guard)
+{
+    for (;;) {
+        uint32_t was = 0;
+
+        if (atomic_compare_exchange_strong(guard, &was, GUARD_MADE))
+            return 1;
+        if (was & GUARD_DONE)
+            return 0;
+        if (was & GUARD_AWAITED || atomic_compare_exchange_strong(guard, &was, was | GUARD_AWAITED))
+            veneer_word_wait(guard, was | GUARD_AWAITED, CLOCK_MONOTONIC, UINT64_MAX);
+    }
+}
+
+static void guard_becomes(_Atomic uint32_t *guard, uint32_t value)
+{
+    if (atomic_exchange(guard, value) & GUARD_AWAITED)
+        veneer_word_wake(guard);
+}
+
+void CXX(__cxa_guard_release)(_Atomic uint32_t *guard);
+void CXX(__cxa_guard_release)(_Atomic uint32_t *guard)
+{
+    guard_becomes(guard, GUARD_DONE);
+}
+
+void CXX(__cxa_guard_abort)(_Atomic uint32_t *guard);
+void CXX(__cxa_guard_abort)(_Atomic uint32_t *guard)
+{
+    guard_becomes(guard, 0);
 }

@@ -18,6 +18,7 @@
  *     cond.c      condition variable              sem.c    semaphore
  *     sync.c      read-write lock, barrier, spin lock
  *     shared.c    waiting for what processes share
+ *     futex.c     waiting for a word of this process, and syscall(SYS_futex)
  *     signal.c    handlers, masks, waiting        wait.c   sleep, select, poll, waitpid
  *     io.c        read, write, sockets            fork.c   fork
  *     stdio.c     the lock of a FILE
@@ -205,6 +206,11 @@ int veneer_set_ceiling(struct veneer_thread *self, int ceiling);
 /* shared.c: until *word is not `value` any more, or some time has passed. */
 void veneer_shared_wait(_Atomic uint32_t *word, uint32_t value);
 void veneer_shared_wake(_Atomic uint32_t *word);
+
+/* futex.c: until *word is not `value` any more or the clock is at `end` (UINT64_MAX: for ever), or
+ * without a cause; a wake lets all who wait go on. No cancellation point, not in a handler. */
+void veneer_word_wait(_Atomic uint32_t *word, uint32_t value, clockid_t clock, uint64_t end);
+void veneer_word_wake(_Atomic uint32_t *word);
 
 /* mutex.c, for cond.c: a mutex that a wait gives up and takes again, with the count of a recursive
  * one. */
