@@ -271,6 +271,9 @@ static bool must_look(struct detect *d)
             return true;
         if (s->flag && s->look && !detect_hidden(detect_seq(s)))
             return true;
+        /* Nor does it ring the bell: its kind did not mean it to be sampled. */
+        if (s->flag && s->look == DETECT_ALWAYS && !d->ops->look)
+            return true;
     }
     return false;
 }

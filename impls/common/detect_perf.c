@@ -13,7 +13,8 @@
  * ever. That a reported LWP is back is seen by looking, after 50 us, 100 us ... 5 ms.
  *
  * The ring has one page: 512 records. Should the monitor be so late that records are lost, the LWP
- * is sampled from then on as by the proc detector.
+ * is sampled from then on as by the proc detector, hidden or not: which records wake the monitor is
+ * no longer known, so that the LWP could come back from where it hid and block unseen.
  */
 #include "detect_kind.h"
 
@@ -89,6 +90,20 @@ static int probe(char *reason, size_t size)
     return error;
 }
 
+/* The caller leaves its CPU and comes back, which writes the first two records. The kernel wakes
+ * when more than two are new, and then counts two less: at the third, the fifth and so on, which
+ * are those for leaving. A short sleep may be over before it has begun (nearly always, where the
+ * thread was made by one with a timer slack of 1 us, as the monitor has). */
+static int step_aside(struct perf_event_mmap_page *page)
+{
+    for (long ns = 1; ns < 1000000000; ns *= 2) {
+        SYS_CALL(SYS_nanosleep, &((struct timespec){0, ns}), NULL, 0, 0, 0, 0);
+        if (__atomic_load_n(&page->data_head, __ATOMIC_ACQUIRE))
+            return 0;
+    }
+    return EIO; /* the kernel took an event that writes nothing */
+}
+
 static int adopt(struct detect *d, struct detect_slot *s)
 {
     int fd = event_open();
@@ -96,8 +111,10 @@ static int adopt(struct detect *d, struct detect_slot *s)
     if (fd < 0)
         return -fd;
     void *ring = mmap(NULL, 2 * page_size(), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    int error = ring == MAP_FAILED ? errno : detect_watch(d, fd, (unsigned)(s - d->slot));
+    int error = ring == MAP_FAILED ? errno : step_aside(ring);
 
+    if (!error)
+        error = detect_watch(d, fd, (unsigned)(s - d->slot));
     if (error) {
         if (ring != MAP_FAILED)
             munmap(ring, 2 * page_size());
@@ -107,15 +124,14 @@ static int adopt(struct detect *d, struct detect_slot *s)
     s->fd = fd;
     s->ring = ring;
     s->out = false;
-    /* Leaves and comes back. The kernel wakes when more than two records are new, and then counts
-     * two less: at the third, the fifth and so on, which are those for leaving. */
-    SYS_CALL(SYS_nanosleep, &((struct timespec){0, 1}), NULL, 0, 0, 0, 0);
     return 0;
 }
 
 static void leave(struct detect *d, struct detect_slot *s)
 {
-    (void)d;
+    /* First: without its ring the event reads as hung up, and where a child of fork has it, too, it
+     * is not gone when it is closed. The monitor would take it for that of the next LWP. */
+    epoll_ctl(d->poll, EPOLL_CTL_DEL, s->fd, NULL);
     munmap(s->ring, 2 * page_size());
     close(s->fd);
     s->ring = NULL;
