@@ -1,14 +1,31 @@
 /*
- * deque.h - a work-stealing deque of threads. Included by types.h only.
+ * deque.h - a work-stealing deque of threads. Included by steal.h only.
  *
  * Chase and Lev 2005, "Dynamic Circular Work-Stealing Deque", with the memory orders that Le, Pop,
  * Cohen, Zappa Nardelli 2013, "Correct and Efficient Work-Stealing for Weak Memory Models", figure
  * 1, proves sufficient. The owner pushes and takes at the bottom, last in first out; anyone steals
  * the oldest at the top.
  *
- * The fence of take pairs with that of steal: one of the two sees what the other did before it, so
- * that the last thread is not had by both. ThreadSanitizer knows no fences: there the accesses
- * around them are sequentially consistent, which is stronger.
+ * What is ordered with what, and the mutant that shows what comes of it otherwise (each of them
+ * does in program order what a processor might make of the program without it):
+ *
+ *   push   the item, then bottom (release)    with steal's acquire of bottom: who sees that there
+ *                                             is an item sees it (user-deque-item-late)
+ *   grow   the items, then ring (release)     with steal's acquire of ring: likewise for a longer
+ *                                             one (user-deque-ring-early)
+ *   take   bottom, full fence, then top       \ one of the two sees what the other did before its
+ *   steal  top, full fence, then bottom       / fence: the owner that its thread is being stolen,
+ *                                             or the thief that it has been taken, so that it is
+ *                                             not had by both (user-deque-take-looks-first,
+ *                                             user-deque-steal-looks-late)
+ *   steal  the item, then top (the exchange)  with push's acquire of top: the owner writes over an
+ *                                             item only after the thief has read it
+ *
+ * The last one has no mutant: the exchange that succeeds is what proves that the item was still
+ * there, and a push that writes over it comes a whole ring later.
+ *
+ * ThreadSanitizer knows no fences: there the accesses around them are sequentially consistent,
+ * which is stronger.
  */
 #ifndef TL_USER_DEQUE_H
 #define TL_USER_DEQUE_H
@@ -16,23 +33,18 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-#define DEQUE_FIRST 256 /* threads; a power of two. It doubles when it is full */
-
-struct uthread;
+/* Threads; a power of two. It doubles when it is full. */
+#ifdef TL_INJECT
+#define DEQUE_FIRST 2 /* so that it does while others steal */
+#else
+#define DEQUE_FIRST 256
+#endif
 
 /* Invariant: item i (counted from the first push on) is at items[i & mask]. */
 struct deque_ring {
     struct deque_ring *smaller; /* the one before: a thief may still read it */
     int64_t mask;
     _Atomic(struct uthread *) items[];
-};
-
-/* Invariants: it holds the items top..bottom-1; bottom is written by the owner only, top only
- * grows. */
-struct deque {
-    _Atomic int64_t top;
-    _Atomic(struct deque_ring *) ring;
-    _Atomic int64_t bottom __attribute__((aligned(64)));
 };
 
 #ifdef USER_TSAN
@@ -84,6 +96,11 @@ deque_grow(struct deque *d, struct deque_ring *old, int64_t top, int64_t bottom)
 
     if (!ring)
         return NULL;
+    if (USER_MUTANT("user-deque-ring-early")) {
+        atomic_store_explicit(&d->ring, ring, memory_order_release);
+        for (int i = 0; i < 64; i++) /* it grows only some times in a process */
+            USER_POINT("user.deque.grow");
+    }
     for (int64_t i = top; i < bottom; i++)
         atomic_store_explicit(
             &ring->items[i & ring->mask],
@@ -104,6 +121,10 @@ static inline bool deque_push(struct deque *d, struct uthread *t)
         ring = deque_grow(d, ring, top, bottom);
         if (!ring)
             return false;
+    }
+    if (USER_MUTANT("user-deque-item-late")) {
+        atomic_store_explicit(&d->bottom, bottom + 1, memory_order_release);
+        USER_POINT("user.deque.push");
     }
     atomic_store_explicit(&ring->items[bottom & ring->mask], t, memory_order_relaxed);
     /* Publishes the item: pairs with the acquire of bottom in steal. */
@@ -146,15 +167,41 @@ static inline struct uthread *deque_take_end(struct deque *d, int64_t bottom, bo
     return t;
 }
 
+#ifdef TL_INJECT
+/* The mutant: looks at top before bottom has been written. */
+static struct uthread *deque_take_unordered(struct deque *d)
+{
+    int64_t at = atomic_load(&d->bottom) - 1, top = atomic_load(&d->top);
+    struct uthread *t;
+
+    if (at < top)
+        return NULL;
+    USER_POINT("user.deque.take-unordered");
+    t = atomic_load(&atomic_load(&d->ring)->items[at & atomic_load(&d->ring)->mask]);
+    atomic_store(&d->bottom, at);
+    if (top == at) {
+        if (!atomic_compare_exchange_strong(&d->top, &top, top + 1))
+            t = NULL;
+        atomic_store(&d->bottom, at + 1);
+    }
+    return t;
+}
+#else
+#define deque_take_unordered(d) NULL
+#endif
+
 /* By the owner: the youngest; NULL: none. alone: there is no thief. */
 static inline struct uthread *deque_take(struct deque *d, bool alone)
 {
     int64_t at;
 
+    if (USER_MUTANT("user-deque-take-looks-first"))
+        return deque_take_unordered(d);
     if (!deque_take_begin(d, &at))
         return NULL;
     if (!alone)
         DEQUE_FENCE(); /* pairs with that of steal */
+    USER_POINT("user.deque.take");
     return deque_take_end(d, at, alone);
 }
 
@@ -166,15 +213,22 @@ static inline struct uthread *deque_steal(struct deque *d)
     struct uthread *t;
 
     DEQUE_FENCE(); /* pairs with that of take */
+    USER_POINT("user.deque.steal");
 #ifdef USER_TSAN
     bottom = atomic_load_explicit(&d->bottom, memory_order_seq_cst);
 #else
     bottom = atomic_load_explicit(&d->bottom, memory_order_acquire);
 #endif
+    if (USER_MUTANT("user-deque-steal-looks-late")) {
+        for (int i = 0; i < 8; i++) /* in which the owner is to take two */
+            USER_POINT("user.deque.steal-unordered");
+        top = atomic_load(&d->top);
+    }
     if (top >= bottom)
         return NULL;
     ring = atomic_load_explicit(&d->ring, memory_order_acquire);
     t = atomic_load_explicit(&ring->items[top & ring->mask], memory_order_relaxed);
+    USER_POINT("user.deque.steal-item");
     if (!atomic_compare_exchange_strong_explicit(&d->top, &top, top + 1, memory_order_seq_cst,
                                                  memory_order_relaxed))
         return NULL;

@@ -104,7 +104,8 @@ static inline struct uthread *lender_after(struct lwp *lwp, struct uthread *self
     if ((uintptr_t)USER_LOAD(self->joiner) | USER_LOAD(lib.slow.any) |
         (uintptr_t)USER_LOAD(lwp->slot) | (uintptr_t)lwp->preempt.here.head)
         return NULL;
-    if ((lwp->picks + 1) % USER_FAIR_EVERY == 0 || !deque_take_begin(&lwp->deque, &at))
+    if ((lwp->picks + 1) % USER_FAIR_EVERY == 0 || USER_MUTANT("user-deque-take-looks-first") ||
+        !deque_take_begin(&lwp->deque, &at))
         return NULL;
     USER_STORE(lwp->picks, lwp->picks + 1);
     atomic_signal_fence(memory_order_seq_cst);

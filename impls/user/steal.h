@@ -30,6 +30,8 @@
 #ifndef TL_USER_STEAL_H
 #define TL_USER_STEAL_H
 
+#include "deque.h"
+
 #define USER_FAIR_EVERY 64 /* a power of two; Go: 61. One ordered pick costs about a cache miss */
 #define USER_FAIR_NS UINT64_C(1000000) /* between two of them from a deque, or from another LWP */
 

@@ -84,6 +84,7 @@ enum user_flag {
 #define USER_TP_TAG 1u
 
 struct uthread_rest;
+struct deque_ring;
 struct user_mutex;
 struct user_signal;
 struct lwp;
@@ -243,7 +244,13 @@ struct slot_cache {
 };
 
 #if USER_MN
-#include "deque.h"
+/* See deque.h. Invariants: it holds the items top..bottom-1; bottom is written by the owner only,
+ * top only grows. */
+struct deque {
+    _Atomic int64_t top;
+    _Atomic(struct deque_ring *) ring;
+    _Atomic int64_t bottom __attribute__((aligned(64)));
+};
 #endif
 
 /* See preempt.h. Written by its LWP and, on that, by the handler. */
