@@ -82,7 +82,8 @@ static bool lwp_claim_for(struct lwp *lwp, uint32_t phase, struct lwp *home)
     atomic_fetch_and(&lib.sleepers, ~lwp_bit(lwp));
     USER_POINT("user.wake.before-token");
     atomic_store(&lwp->token, 1);
-    if (USER_UNLIKELY(atomic_load(&lwp->polls))) /* pairs with poller_doze */
+    if (USER_UNLIKELY(atomic_load(&lwp->polls)) && /* pairs with poller_doze */
+        !USER_MUTANT("user-wake-no-kick"))
         poller_kick();
     else
         futex_wake(&lwp->token, 1);
@@ -104,6 +105,7 @@ static void lwp_wake(struct lwp *lwp)
 {
     uint32_t phase;
 
+    USER_POINT("user.wake.before-look");
     light();
     phase = atomic_load_explicit(&lwp->phase, memory_order_relaxed);
     if ((phase == LWP_SLEEPS || phase == LWP_SPARE) && lwp_claim(lwp, phase) && phase == LWP_SPARE)
@@ -132,6 +134,7 @@ static inline void notify(void)
 {
     if (USER_LIKELY(!lib.multi))
         return;
+    USER_POINT("user.wake.before-look");
     light();
     if (USER_UNLIKELY(atomic_load_explicit(&lib.sleepers, memory_order_relaxed))) {
         if (!atomic_load_explicit(&lib.searching, memory_order_relaxed))
@@ -155,11 +158,12 @@ static __attribute__((noinline)) void watch_slots(void)
 /* For a slot, which its own LWP gets to soon: the lookout will see if it does not. */
 static inline void notify_slot(void)
 {
+    USER_POINT("user.wake.before-look");
     light();
     if (USER_UNLIKELY(atomic_load_explicit(&lib.sleepers, memory_order_relaxed))) {
         if (!atomic_load_explicit(&lib.searching, memory_order_relaxed) &&
             (!atomic_load_explicit(&lib.lookout, memory_order_relaxed) ||
-             USER_LOAD(lib.lookout_blind)))
+             (USER_LOAD(lib.lookout_blind) && !USER_MUTANT("user-lookout-stays-blind"))))
             watch_slots();
     } else if (USER_UNLIKELY(USER_LOAD(lib.lacking))) {
         lwp_lacks();
@@ -254,8 +258,11 @@ static void lwp_sleep(struct lwp *lwp)
 {
     uint64_t until = USER_NS_NEVER, age = USER_NS_NEVER;
     uint32_t nobody = 0;
-    bool lookout = false, claimed;
+    bool lookout = false, claimed, first = USER_MUTANT("user-sleep-looks-first"), work;
 
+    work = first && any_work(lwp);
+    if (first)
+        USER_POINT("user.sleep.before-announce");
     atomic_store(&lwp->token, 0);
     atomic_store(&lwp->phase, LWP_SLEEPS);
     atomic_fetch_or(&lib.sleepers, lwp_bit(lwp));
@@ -271,9 +278,10 @@ static void lwp_sleep(struct lwp *lwp)
         signals_asleep(lwp);
     USER_POINT("user.sleep.before-look");
     heavy();
-    if (any_work(lwp) || USER_LOAD(lib.slow.signals) || !ring_empty(lwp) ||
-        USER_LOAD(lib.slow.stop) || USER_LOAD(lib.stopping) ||
-        (lwp->number && USER_LOAD(lib.slow.surplus))) {
+    if (!first)
+        work = any_work(lwp);
+    if (work || USER_LOAD(lib.slow.signals) || !ring_empty(lwp) || USER_LOAD(lib.slow.stop) ||
+        USER_LOAD(lib.stopping) || (lwp->number && USER_LOAD(lib.slow.surplus))) {
         until = 0;
     } else if (lookout) {
         until = USER_LOAD(lib.next_ns);
@@ -294,6 +302,8 @@ static void lwp_sleep(struct lwp *lwp)
     if (lookout)
         USER_STORE(lib.lookout_ns, until);
     USER_POINT("user.sleep.before-futex");
+    if (USER_MUTANT("user-token-reset-late"))
+        atomic_store(&lwp->token, 0);
     count(&lwp->counts.idles);
     claimed = lwp_doze(lwp, LWP_SLEEPS, until, lookout && USER_LOAD_ACQUIRE(lib.slow.io));
     lwp->watch = claimed || !lookout ? 0 : lwp->watch + (lwp->watch < USER_WATCH_DOUBLES);

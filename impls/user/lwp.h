@@ -23,6 +23,28 @@
  * another if there is more. What P pushed is in the queue of an LWP that runs, at the least: it is
  * late in this last case at worst, not lost.
  *
+ * What ends a sleep, what S3 looks at for it, and who is P:
+ *
+ *     a ready thread       any_work        make_ready, shared_push, push_next: by notify()
+ *     with a place         the same        pinned_push: P3 is place_served()
+ *     bound or strict      the same        pinned_push: lwp_wake(), whose P3 is the phase
+ *     a deadline           next_ns         deadline_arm: lookout_hurry()
+ *     a descriptor         slow.io         poller_enter: lookout_poll()
+ *     fewer LWPs wanted    slow.surplus    concurrency_apply, which tries to claim all
+ *     the end              stopping        lwps_end: likewise
+ *     a world stop         slow.stop       world_stop: likewise, after a heavy() of its own
+ *     a signal             the ring        signal_later, on this kernel thread: sets the token
+ *
+ * Who yields wakes nobody: that was done when it was made ready. outside_begin, of an LWP or of the
+ * detector's monitor, does both: P for its slot, and S with `lacking` for `sleepers`. LWPs that
+ * concurrency_apply adds begin with a look. The child of a fork has one LWP, which runs.
+ *
+ * Mutants: the order of S1 and S3 (user-sleep-looks-first: what a processor would make of it
+ * without the fences), token = 0 after S1 (user-token-reset-late), the futex for the poller
+ * (user-wake-no-kick), a blind lookout (user-lookout-stays-blind): suites/sched/last-wake.c; a
+ * missing S3 in outside_begin (user-outside-no-look): suites/sched/replaced.c. With CONFIG=inject
+ * there is a delay, sometimes, between P1 and P3, S1 and S2, S3 and S4, and within P4.
+ *
  * One sleeping LWP is the lookout: it sleeps until the earliest deadline, in the poller where a
  * thread waits for a descriptor, and while others run it looks now and then whether a thread is
  * stuck in the slot of one of them, less and less often.
@@ -281,6 +303,7 @@ static int concurrency_apply(unsigned n)
         while (!atomic_load(&lib.lwp[i]->started) && phase_of(lib.lwp[i]) != LWP_GONE)
             futex_wait(&lib.lwp[i]->started, 0);
     release(lwp_self());
+    light(); /* P2; a claim is P3 */
     if (USER_LOAD(lib.slow.surplus))
         for (unsigned i = 1; i < USER_LOAD_ACQUIRE(lib.lwps_used); i++)
             lwp_claim(lib.lwp[i], LWP_SLEEPS);
@@ -313,8 +336,9 @@ static void outside_begin(struct lwp *lwp, uint8_t why)
     if (active >= (int)USER_LOAD(lib.wanted))
         return;
     __atomic_store_n(&lib.lacking, 1, __ATOMIC_SEQ_CST);
+    USER_POINT("user.outside.before-look");
     heavy();
-    if (work_for_any(true) || !atomic_load(&lib.active))
+    if ((work_for_any(true) && !USER_MUTANT("user-outside-no-look")) || !atomic_load(&lib.active))
         lwp_lacks();
 }
 

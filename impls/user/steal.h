@@ -35,6 +35,7 @@
 #define USER_FAIR_EVERY 64 /* a power of two; Go: 61. One ordered pick costs about a cache miss */
 #define USER_FAIR_NS UINT64_C(1000000) /* between two of them from a deque, or from another LWP */
 
+static inline void light(void);        /* lwp.h: the waker's fence */
 static void notify(void);              /* lwp.h: there is work for a sleeping LWP */
 static void notify_slot(void);         /* likewise, if nobody looks after slots */
 static void lwp_wake(struct lwp *lwp); /* lwp.h: this one, if it sleeps */
@@ -92,6 +93,7 @@ static __attribute__((noinline)) void pinned_push(struct uthread *t, bool front)
         queue_push_front(&home->pinned, t);
     else
         queue_push(&home->pinned, t);
+    light(); /* P2 of the protocol in lwp.h: what place_served looks at is P3 */
     if (USER_LIKELY(!home->bound && !strict))
         served = place_served(home, &sleeper);
     lock_release(&home->lock);
