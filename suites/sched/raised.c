@@ -156,7 +156,7 @@ static const struct tl_mutant ends_waits = {
     .name = "concurrency-ends-waits",
     .fault = "a wait for a semaphore ends when the concurrency changes",
     .kills = "concurrency.raised-in-waits",
-    .of = "nptl hybrid",
+    .of = "hybrid",
     .apply = apply,
 };
 TL_MUTANT_OF(ends_waits);
