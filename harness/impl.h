@@ -27,7 +27,7 @@
 #include <sys/types.h>
 #include <time.h>
 
-#define TL_ABI 4 /* changes when a plugin compiled against an older header would misbehave */
+#define TL_ABI 5 /* changes when a plugin compiled against an older header would misbehave */
 
 /* Promises that no function pointer can express. */
 enum tl_trait {
@@ -238,6 +238,10 @@ struct tl_signal_ops {
     /* sigaction, where the library stands between the kernel and the handler (masks that the kernel
      * does not know). The handler sees what sigaction(2) promises. EINVAL */
     int (*action)(int sig, const struct sigaction *action, struct sigaction *old);
+    /* To the process: kill(getpid(), sig), or sigqueue with a value. NULL: those will do. Offered
+     * where what the kernel has of a signal is not known to the library at once: when this returns,
+     * it is, to all threads. EAGAIN: the queue of real-time signals is full. EINVAL */
+    int (*send)(int sig, const union sigval *value);
 };
 
 /* fork in a threaded process: fork1 semantics (only the caller lives on in the child). */

@@ -55,6 +55,7 @@ static const struct member members[] = {
     OF(signal, suspend),
     OF(signal, pending),
     OF(signal, action),
+    OF(signal, send),
     OF(fork, fork),
     OF(fork, atfork),
     OF(fork, fork_all),

@@ -264,10 +264,31 @@ static void let_run(void)
         veneer.impl->yield();
 }
 
+/* To this process, through an implementation that wants to know of it. */
+static bool is_own(pid_t pid, int sig)
+{
+    return veneer.running && veneer.impl->signal && veneer.impl->signal->send && veneer_own &&
+           veneer_own->known && sig > 0 && sig < NSIG && pid == getpid();
+}
+
 int WRAP(kill)(pid_t pid, int sig);
 int WRAP(kill)(pid_t pid, int sig)
 {
-    int result = kill(pid, sig), saved = errno;
+    int result =
+        is_own(pid, sig) ? veneer_answer(veneer.impl->signal->send(sig, NULL)) : kill(pid, sig);
+    int saved = errno;
+
+    let_run();
+    errno = saved;
+    return result;
+}
+
+int WRAP(sigqueue)(pid_t pid, int sig, const union sigval value);
+int WRAP(sigqueue)(pid_t pid, int sig, const union sigval value)
+{
+    int result = is_own(pid, sig) ? veneer_answer(veneer.impl->signal->send(sig, &value))
+                                  : sigqueue(pid, sig, value);
+    int saved = errno;
 
     let_run();
     errno = saved;

@@ -142,11 +142,6 @@ static bool is_function(const struct sigaction *act)
            (act->sa_handler != SIG_DFL && act->sa_handler != SIG_IGN);
 }
 
-static bool is_ignored(const struct sigaction *act)
-{
-    return !(act->sa_flags & SA_SIGINFO) && act->sa_handler == SIG_IGN;
-}
-
 /* The default action is to do nothing. */
 static bool ignored_by_default(int sig)
 {
@@ -378,6 +373,7 @@ static const struct tl_signal_ops user_signal_ops = {
     .suspend = user_suspend,
     .pending = user_pending,
     .action = user_action,
+    .send = user_send,
 };
 
 #endif

@@ -59,13 +59,40 @@ static bool acts_at_once(const struct uthread *t, uint64_t bit)
            !(t->rest->sigwait & bit);
 }
 
+static bool is_ignored(const struct sigaction *act)
+{
+    return !(act->sa_flags & SA_SIGINFO) && act->sa_handler == SIG_IGN;
+}
+
+/* From the caller. */
+static siginfo_t signal_made(int sig, int code, const union sigval *value)
+{
+    siginfo_t info;
+
+    memset(&info, 0, sizeof(info));
+    info.si_signo = sig;
+    info.si_code = value ? SI_QUEUE : code;
+    info.si_pid = lib.pid;
+    info.si_uid = (uid_t)SYS_CALL(SYS_getuid, 0, 0, 0, 0, 0, 0);
+    if (value)
+        info.si_value = *value;
+    return info;
+}
+
+static bool queue_is_full(int sig)
+{
+    struct rlimit limit;
+
+    return sig >= SIGRTMIN && !SYS_CALL(SYS_prlimit64, 0, RLIMIT_SIGPENDING, NULL, &limit, 0, 0) &&
+           USER_LOAD(signals.queued) >= limit.rlim_cur;
+}
+
 /* Async-signal-safe, but that a full stock is not filled up in a handler (EAGAIN). */
 static int user_kill(struct tl_thread id, int sig, const union sigval *value)
 {
     struct lwp *lwp = lwp_self();
     struct uthread *self = lwp->current, *t;
     uint64_t bit = sig > 0 && sig < NSIG ? signal_bit(sig) : 0;
-    struct rlimit limit;
     siginfo_t info;
     int err;
 
@@ -81,13 +108,7 @@ static int user_kill(struct tl_thread id, int sig, const union sigval *value)
         thread_unlock(t);
         return err;
     }
-    memset(&info, 0, sizeof(info));
-    info.si_signo = sig;
-    info.si_code = value ? SI_QUEUE : SI_TKILL;
-    info.si_pid = lib.pid;
-    info.si_uid = (uid_t)SYS_CALL(SYS_getuid, 0, 0, 0, 0, 0, 0);
-    if (value)
-        info.si_value = *value;
+    info = signal_made(sig, SI_TKILL, value);
     if (acts_at_once(t, bit)) {
         thread_unlock(t);
         return signals.known & SIGNALS_OURS & bit ? default_action(sig, &info)
@@ -99,8 +120,7 @@ static int user_kill(struct tl_thread id, int sig, const union sigval *value)
         signals_deliver(self, NULL);
         return 0;
     }
-    if (sig >= SIGRTMIN && !SYS_CALL(SYS_prlimit64, 0, RLIMIT_SIGPENDING, NULL, &limit, 0, 0) &&
-        USER_LOAD(signals.queued) >= limit.rlim_cur) {
+    if (queue_is_full(sig)) {
         thread_unlock(t);
         return EAGAIN;
     }
@@ -110,18 +130,49 @@ static int user_kill(struct tl_thread id, int sig, const union sigval *value)
     return err;
 }
 
-#if USER_MN
-/* What the kernel has chosen another LWP for, which has not got to it. */
-static void signals_fetch(struct lwp *lwp)
+/* What the kernel has for the process and has given to nobody is taken from it, in its order. */
+static void signals_fetch(struct lwp *lwp, uint64_t set)
 {
-    uint64_t set = signals.known & SIGNALS_OURS & ~signal_bit(USER_RETRY_SIGNAL);
     struct timespec now = {0, 0};
     siginfo_t info;
 
+    set &= signals.known & SIGNALS_OURS & ~signal_bit(USER_RETRY_SIGNAL);
     while (SYS_CALL(SYS_rt_sigtimedwait, &set, &info, &now, sizeof(set), 0, 0) > 0)
         signals_route(lwp, &info);
 }
-#endif
+
+/* The kernel stops and continues the process with these, and forgets one for the other. */
+#define SIGNALS_JOB \
+    (signal_bit(SIGCONT) | signal_bit(SIGTSTP) | signal_bit(SIGTTIN) | signal_bit(SIGTTOU))
+
+/* By the kernel one would be sent to an LWP of its choice, and be known when that one is on a PU:
+ * others would not see it pending, or not get it when they open it, and of two that two LWPs have
+ * taken the later one may come first. Here it is with its receiver when this returns. What the
+ * library has not taken over is the kernel's; what that has kept of the signal came before. */
+static int user_send(int sig, const union sigval *value)
+{
+    struct lwp *lwp = lwp_self();
+    struct uthread *self = lwp->current;
+    uint64_t bit = sig > 0 && sig < NSIG ? signal_bit(sig) : 0;
+    siginfo_t info = signal_made(sig, SI_USER, value);
+    int err;
+
+    if (!(bit & signals.known & SIGNALS_OURS & ~SIGNALS_JOB))
+        return (int)-SYS_CALL(SYS_rt_sigqueueinfo, lib.pid, sig, &info, 0, 0, 0);
+    if (is_ignored(&signals.action[sig]))
+        return 0;
+    if (!self->rest->in_handler)
+        signals_stock();
+    if (USER_LOAD(lib.slow.signals))
+        signals_look(lwp);
+    if (USER_LOAD(lib.lowered) & bit)
+        signals_fetch(lwp, bit);
+    err = queue_is_full(sig) ? EAGAIN : signals_route(lwp, &info);
+    if (err && (bit & SIGNALS_STANDARD)) /* that needs no memory of anybody's */
+        err = (int)-SYS_CALL(SYS_rt_sigqueueinfo, lib.pid, sig, &info, 0, 0, 0);
+    signals_deliver(self, NULL);
+    return err;
+}
 
 /* What the kernel keeps is behind what is kept here, but in the child of a fork. */
 static int user_pending(sigset_t *set)
@@ -133,7 +184,7 @@ static int user_pending(sigset_t *set)
     if (lib.slow.signals)
         signals_deliver(lwp->current, NULL);
 #if USER_MN
-    signals_fetch(lwp);
+    signals_fetch(lwp, ~UINT64_C(0));
 #endif
     if (USER_LOAD(lib.lowered))
         SYS_CALL(SYS_rt_sigpending, &kernel, sizeof(kernel), 0, 0, 0, 0);

@@ -172,9 +172,26 @@ static void signal_poke(struct lwp *lwp, struct uthread *t)
 #endif
 }
 
+/* It is pending for t. kept: not this one, but the oldest of its number that waits for the process,
+ * which is not out of a list at any moment: nobody takes a younger one before it. ENOENT: there is
+ * none any more. EAGAIN. */
+static int signal_give(struct uthread *t, const siginfo_t *info, bool kept)
+{
+    siginfo_t oldest;
+    int err = 0;
+
+    lock_take(&lib.signal_lock);
+    if (kept && !signal_take(&signals.kept, &signals.pending, info->si_signo, &oldest))
+        err = ENOENT;
+    else
+        err = signal_add(&t->rest->signals, &t->rest->pending, kept ? &oldest : info, true);
+    lock_release(&lib.signal_lock);
+    return err;
+}
+
 /* A thread that waits for it in sigwait gets it: it is pending for that one, which goes on. ESRCH:
- * there is none. EAGAIN. */
-static int waiter_offer(struct lwp *lwp, const siginfo_t *info)
+ * there is none. Else what signal_give answers. */
+static int waiter_offer(struct lwp *lwp, const siginfo_t *info, bool kept)
 {
     uint64_t bit = signal_bit(info->si_signo);
     struct uthread *t;
@@ -184,9 +201,7 @@ static int waiter_offer(struct lwp *lwp, const siginfo_t *info)
     for (t = signals.waiters.head; t && !(t->rest->sigwait & bit); t = t->next)
         ;
     if (t) {
-        lock_take(&lib.signal_lock);
-        err = signal_add(&t->rest->signals, &t->rest->pending, info, true);
-        lock_release(&lib.signal_lock);
+        err = signal_give(t, info, kept);
         if (!err)
             take_off(t);
     }
@@ -196,8 +211,8 @@ static int waiter_offer(struct lwp *lwp, const siginfo_t *info)
     return err;
 }
 
-/* t gets it, if it has it open. ESRCH: it has not. EAGAIN. */
-static int open_offer(struct lwp *lwp, struct uthread *t, const siginfo_t *info)
+/* t gets it, if it has it open. ESRCH: it has not. Else what signal_give answers. */
+static int open_offer(struct lwp *lwp, struct uthread *t, const siginfo_t *info, bool kept)
 {
     bool here = t == lwp->current && state_of(t) == USER_ACTIVE; /* the caller delivers */
     int err = ESRCH;
@@ -206,9 +221,7 @@ static int open_offer(struct lwp *lwp, struct uthread *t, const siginfo_t *info)
         return ESRCH;
     thread_lock(t);
     if (can_handle(t) && !(USER_LOAD(t->rest->mask) & signal_bit(info->si_signo))) {
-        lock_take(&lib.signal_lock);
-        err = signal_add(&t->rest->signals, &t->rest->pending, info, true);
-        lock_release(&lib.signal_lock);
+        err = signal_give(t, info, kept);
         if (!err && !here)
             tp_tag(t);
     }
@@ -219,20 +232,20 @@ static int open_offer(struct lwp *lwp, struct uthread *t, const siginfo_t *info)
 }
 
 /* Somebody who may have it: who waits for it; else the one that runs, the one that got the last, or
- * anybody who has it open. ESRCH, EAGAIN. */
-static int anybody_offer(struct lwp *lwp, const siginfo_t *info)
+ * anybody who has it open. ESRCH, or what signal_give answers. */
+static int anybody_offer(struct lwp *lwp, const siginfo_t *info, bool kept)
 {
     struct uthread *last = USER_LOAD(signals.last);
-    int err = waiter_offer(lwp, info);
+    int err = waiter_offer(lwp, info, kept);
 
     if (err == ESRCH)
-        err = open_offer(lwp, lwp->current, info);
+        err = open_offer(lwp, lwp->current, info, kept);
     if (USER_MUTANT("user-signal-current-only"))
         return err;
     if (err == ESRCH && last)
-        err = open_offer(lwp, last, info);
+        err = open_offer(lwp, last, info, kept);
     for (size_t i = 0; err == ESRCH && i < USER_LOAD(lib.table_used); i++) {
-        err = open_offer(lwp, &lib.table[i], info);
+        err = open_offer(lwp, &lib.table[i], info, kept);
         if (!err)
             USER_STORE(signals.last, &lib.table[i]);
     }
@@ -243,12 +256,11 @@ static int anybody_offer(struct lwp *lwp, const siginfo_t *info)
  *
  * Who opens a signal stores its mask, light(), and looks at `pending`; who awaits one goes on the
  * list, light(), and looks. Here it becomes pending, heavy(), and everybody is asked once more: one
- * of both sees the other. */
+ * of both sees the other. What is kept of its number came first. */
 static int signals_route(struct lwp *lwp, const siginfo_t *info)
 {
     uint64_t bit = signal_bit(info->si_signo);
-    siginfo_t again;
-    int err = anybody_offer(lwp, info);
+    int err = USER_LOAD(signals.pending) & bit ? ESRCH : anybody_offer(lwp, info, false);
 
     if (err != ESRCH)
         return err;
@@ -257,31 +269,18 @@ static int signals_route(struct lwp *lwp, const siginfo_t *info)
     if (!err)
         USER_STORE(lib.lowered, lib.lowered | bit);
     lock_release(&lib.signal_lock);
+    if (err)
+        return err;
+    for (;;) {
 #if USER_MN
-    while (!err) {
-        bool have;
-
         heavy();
-        lock_take(&lib.signal_lock);
-        have = signal_take(&signals.kept, &signals.pending, info->si_signo, &again);
-        lock_release(&lib.signal_lock);
-        if (!have)
-            break; /* who opened it has it */
-        if (anybody_offer(lwp, &again) == 0) {
-            lock_take(&lib.signal_lock);
-            USER_STORE(lib.lowered, lib.lowered & ~bit);
-            lock_release(&lib.signal_lock);
-            continue;
-        }
-        lock_take(&lib.signal_lock);
-        err = signal_add(&signals.kept, &signals.pending, &again, true);
-        lock_release(&lib.signal_lock);
-        break;
-    }
-#else
-    (void)again;
 #endif
-    return err;
+        if (anybody_offer(lwp, info, true))
+            return 0; /* nobody, or who opened it has it */
+        lock_take(&lib.signal_lock);
+        USER_STORE(lib.lowered, lib.lowered & ~bit);
+        lock_release(&lib.signal_lock);
+    }
 }
 
 /* For t alone; it is locked, and lives; gives back the lock. */

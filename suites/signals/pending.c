@@ -164,7 +164,7 @@ static void all_of_one(unsigned i)
         if (!crowd_meet())
             return;
         if (n % THREADS == i)
-            TL_EXPECT(ctx, kill(getpid(), SIGUSR1) == 0, "kill: %s", strerror(errno));
+            signals_send(ctx, SIGUSR1, NULL);
         if (!crowd_meet())
             return;
         TL_EXPECT(ctx, is_pending(SIGUSR1),
@@ -230,7 +230,7 @@ static enum tl_status run_newcomer(struct tl_ctx *c)
         struct tl_thread t;
 
         signals_mask(ctx, SIG_BLOCK, SIGUSR1);
-        TL_EXPECT(ctx, kill(getpid(), SIGUSR1) == 0, "kill: %s", strerror(errno));
+        signals_send(ctx, SIGUSR1, NULL);
         if (!tl_start(ctx, (unsigned)n, &t, newcomer, &n))
             break;
         tl_finish(ctx, t);

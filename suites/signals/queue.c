@@ -1,6 +1,6 @@
 /*
- * queue.c - blocked.coalesces, rt.queues, rt.order: standard signals that are blocked do not
- * count, real-time signals do, and come in order.
+ * queue.c - blocked.coalesces, rt.queues, rt.order, rt.process-order: standard signals that are
+ * blocked do not count, real-time signals do, and come in order.
  */
 #include "signals.h"
 
@@ -155,6 +155,8 @@ static void expect_order(const char *how)
             break;
 }
 
+static bool by_process; /* they are sent to it, not to the thread */
+
 static void send_mixed(void)
 {
     struct tl_thread self = ctx->impl->self();
@@ -165,7 +167,10 @@ static void send_mixed(void)
         int kind = (int)(tl_random(&state) % KINDS);
         union sigval value = {.sival_int = kind * SENDS + i};
 
-        TL_CALL(ctx, ctx->impl->signal->kill(self, SIG + kind, &value));
+        if (by_process)
+            signals_send(ctx, SIG + kind, &value);
+        else
+            TL_CALL(ctx, ctx->impl->signal->kill(self, SIG + kind, &value));
     }
 }
 
@@ -219,6 +224,34 @@ static const struct tl_check rt_order = {
     .run = run_order,
 };
 TL_CHECK(rt_order);
+
+static enum tl_status run_process_order(struct tl_ctx *c)
+{
+    sigset_t kinds = signals_of(SIG);
+
+    for (int kind = 1; kind < KINDS; kind++)
+        sigaddset(&kinds, SIG + kind);
+    c->impl->signal->mask(SIG_BLOCK, &kinds, NULL); /* they are for the other thread */
+    by_process = true;
+    return in_a_thread(c, in_order);
+}
+
+static const struct tl_check rt_process_order = {
+    .abi = TL_ABI,
+    .name = "rt.process-order",
+    .group = "Signals",
+    .promise = "the same holds for signals that are pending for the process",
+    .source = "POSIX.1-2017 XSH 2.4.2 (SA_SIGINFO: FIFO), sigwaitinfo (lowest numbered first); "
+              "signal(7) for handlers",
+    .method = "both threads block three real-time signals, one sends 500 to the process and opens "
+              "all, then takes another 500 by timedwait, as above",
+    .meaning = "of a library that lets several kernel threads take signals, two that were taken at "
+               "once change places now and then; one thread's own signals only: what other "
+               "processes send is not asked",
+    .needs = "signal.mask",
+    .run = run_process_order,
+};
+TL_CHECK(rt_process_order);
 
 /* ---- mutants --------------------------------------------------------------------------------- */
 
@@ -287,8 +320,15 @@ static const struct tl_mutant rt_coalesces = {
 };
 TL_MUTANT_OF(rt_coalesces);
 
+static struct tl_thread only;
+
+static int send_to(bool process, int sig, const union sigval *value)
+{
+    return process ? signals_send_op(sound, sig, value) : sound->kill(only, sig, value);
+}
+
 /* One in 64 waits until the next one has been sent. */
-static int kill_overtaken(struct tl_thread t, int sig, const union sigval *value)
+static int overtaken(bool process, int sig, const union sigval *value)
 {
     static unsigned calls;
     static struct {
@@ -302,25 +342,40 @@ static int kill_overtaken(struct tl_thread t, int sig, const union sigval *value
         held.value = *value;
         return 0;
     }
-    err = sound->kill(t, sig, value);
+    err = send_to(process, sig, value);
     if (late) {
         held.sig = 0;
-        sound->kill(t, late, &held.value);
+        send_to(process, late, &held.value);
     }
     return err;
 }
 
+static int kill_overtaken(struct tl_thread t, int sig, const union sigval *value)
+{
+    only = t;
+    return overtaken(false, sig, value);
+}
+
+static int send_overtaken(int sig, const union sigval *value)
+{
+    return overtaken(true, sig, value);
+}
+
 static void apply_overtaken(struct tl_impl *impl)
 {
+    struct tl_signal_ops *broken;
+
     sound = impl->signal;
-    TL_MUTATE(impl, signal)->kill = kill_overtaken;
+    broken = TL_MUTATE(impl, signal);
+    broken->kill = kill_overtaken;
+    broken->send = send_overtaken;
 }
 
 static const struct tl_mutant rt_overtakes = {
     .abi = TL_ABI,
     .name = "rt-overtakes",
     .fault = "now and then a queued signal is overtaken by the next one",
-    .kills = "rt.order",
+    .kills = "rt.order rt.process-order",
     .of = "nptl clone green ucontext",
     .apply = apply_overtaken,
 };

@@ -94,6 +94,30 @@ static inline bool signals_to_process(struct tl_ctx *ctx, int sig, int payload)
     return TL_EXPECT(ctx, err == 0, "sigqueue: %s", strerror(err));
 }
 
+/* To the process, by a program that knows the library: what POSIX says of the moment when kill or
+ * sigqueue returns is to hold. value: NULL, or the payload. */
+static inline int signals_send_op(const struct tl_signal_ops *ops, int sig,
+                                  const union sigval *value)
+{
+    int saved = errno, err;
+
+    if (ops && ops->send)
+        return ops->send(sig, value);
+    err = (value ? sigqueue(getpid(), sig, *value) : kill(getpid(), sig)) ? errno : 0;
+    errno = saved;
+    return err;
+}
+
+/* A full queue is waited for. False: noted. */
+static inline bool signals_send(struct tl_ctx *ctx, int sig, const union sigval *value)
+{
+    int err;
+
+    while ((err = signals_send_op(ctx->impl->signal, sig, value)) == EAGAIN)
+        ctx->impl->yield();
+    return TL_EXPECT(ctx, err == 0, "a signal to the process: %s", strerror(err));
+}
+
 /* signal.kill; a full queue is waited for. */
 static inline int signals_kill(struct tl_ctx *ctx, struct tl_thread t, int sig, int payload)
 {
