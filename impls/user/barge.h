@@ -112,6 +112,8 @@ static bool plain_claim(struct user_mutex *m, struct uthread *self)
 /* until: NULL, for ever. */
 static int plain_wait(struct user_mutex *m, struct uthread *self, const struct user_deadline *until)
 {
+    bool relocks = owner_of(m) == self; /* nobody can give it: it waits for itself */
+
     if (m->kind == TL_MUTEX_SPIN && !until)
         return spin_for_ever(m);
     for (self->tries = 0;; self->tries++) {
@@ -132,7 +134,8 @@ static int plain_wait(struct user_mutex *m, struct uthread *self, const struct u
         deadline_arm(self, until);
         park(self);
         deadline_disarm(self, until);
-        if (owner_of(m) == self) /* given: what came before is seen since it was made ready */
+        if (!relocks &&
+            owner_of(m) == self) /* given: what came before is seen since it was made ready */
             return 0;
     }
 }

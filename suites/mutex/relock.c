@@ -1,6 +1,8 @@
 /*
- * relock.c - mutex.normal-relock: who locks a plain mutex twice waits for itself.
+ * relock.c - mutex.normal-relock, mutex.timed-relock: who locks a plain mutex twice waits for
+ * itself, as long as it said.
  */
+#include "../common/clocks.h"
 #include "mutex.h"
 
 #include <unistd.h>
@@ -74,6 +76,53 @@ static const struct tl_check mutex_normal_relock = {
 };
 TL_CHECK(mutex_normal_relock);
 
+/* ---- with a deadline ------------------------------------------------------------------------- */
+
+#define WAIT_NS UINT64_C(10000000)
+
+static void *look_in(void *arg)
+{
+    TL_ANSWERS(ctx, ctx->impl->mutex->trylock(&mutex), EBUSY);
+    return arg;
+}
+
+static enum tl_status run_timed(struct tl_ctx *c)
+{
+    static const clockid_t clocks[] = {CLOCK_MONOTONIC, CLOCK_REALTIME};
+    const struct tl_mutex_ops *ops = c->impl->mutex;
+    struct tl_thread t;
+
+    ctx = c;
+    TL_CALL(c, ops->init(&mutex, TL_MUTEX_BLOCK));
+    TL_CALL(c, ops->lock(&mutex));
+    for (unsigned i = 0; i < 2; i++) {
+        uint64_t deadline = clocks_now(clocks[i]) + WAIT_NS;
+
+        TL_ANSWERS(c, ops->timedlock(&mutex, clocks[i], deadline), ETIMEDOUT);
+    }
+    if (tl_start(c, 1, &t, look_in, NULL)) /* it is held still */
+        tl_finish(c, t);
+    TL_CALL(c, ops->unlock(&mutex));
+    TL_CALL(c, ops->destroy(&mutex));
+    return tl_verdict(c);
+}
+
+static const struct tl_check mutex_timed_relock = {
+    .abi = TL_ABI,
+    .name = "mutex.timed-relock",
+    .group = "Mutex",
+    .promise = "a thread that locks a plain mutex that it holds, with a deadline, waits until then",
+    .source = "POSIX.1-2017 XSH pthread_mutex_timedlock: ETIMEDOUT; pthread_mutex_lock: relocking "
+              "a PTHREAD_MUTEX_NORMAL deadlocks",
+    .method = "a thread locks a mutex, and once more with a deadline 10 ms away, by either clock; "
+              "then another one tries",
+    .meaning = "an implementation that takes itself for the one that was given the mutex is caught",
+    .needs = "mutex.timedlock",
+    .flags = TL_CHECK_CONCURRENT,
+    .run = run_timed,
+};
+TL_CHECK(mutex_timed_relock);
+
 /* ---- mutants --------------------------------------------------------------------------------- */
 
 static const struct tl_impl *sound;
@@ -96,6 +145,13 @@ static int lock_owned(struct tl_mutex *m)
     return err;
 }
 
+static int timedlock_owned(struct tl_mutex *m, clockid_t clock, uint64_t deadline_ns)
+{
+    int err = sound->mutex->timedlock(m, clock, deadline_ns);
+
+    return err && atomic_load(&held) == m && atomic_load(&owner) == sound->self().id ? 0 : err;
+}
+
 static int unlock_owned(struct tl_mutex *m)
 {
     if (atomic_load(&held) == m)
@@ -109,6 +165,7 @@ static void apply(struct tl_impl *impl)
     sound = &saved;
     struct tl_mutex_ops *broken = TL_MUTATE(impl, mutex);
     broken->lock = lock_owned;
+    broken->timedlock = timedlock_owned;
     broken->unlock = unlock_owned;
 }
 
@@ -116,7 +173,7 @@ static const struct tl_mutant mutex_relocks = {
     .abi = TL_ABI,
     .name = "mutex-relocks",
     .fault = "a plain mutex lets its owner in a second time",
-    .kills = "mutex.normal-relock",
+    .kills = "mutex.normal-relock mutex.timed-relock",
     .of = "nptl clone green",
     .apply = apply,
 };
