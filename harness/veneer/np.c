@@ -267,6 +267,15 @@ int WRAP(pthread_getcpuclockid)(pthread_t handle, clockid_t *clock)
     return 0;
 }
 
+/* Whoever asks first is told that threads have no clocks; the call itself answers ENOTSUP. */
+long WRAP(sysconf)(int name);
+long WRAP(sysconf)(int name)
+{
+    if (name == _SC_THREAD_CPUTIME && !(veneer.impl->traits & TL_ONE_TO_ONE))
+        return -1;
+    return sysconf(name);
+}
+
 /* ---- concurrency ----------------------------------------------------------------------------- */
 
 static _Atomic int concurrency;
