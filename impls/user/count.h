@@ -1,6 +1,6 @@
 /*
  * count.h - where the scheduler was entered, and why: one set of counts per LWP. Included by
- * types.h, behind enum user_state.
+ * thread.h, behind enum user_state.
  *
  * An increment of a line that only this LWP writes, where it costs nothing: `threadlab compare`
  * finds no difference in a semaphore's hand-over. In a yield it does (0.1 ns, 2 to 3%), so yields

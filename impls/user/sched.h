@@ -1,5 +1,6 @@
 /*
- * sched.h - run queue, parking, interrupting, idling. Included by user.h only.
+ * sched.h - run queue, wait lists, parking. Included by user.h only. What is of M:N alone is in
+ * steal.h and lwp.h, of M:1 in alone.h; who is taken off what it waits for in interrupt.h.
  *
  * There is no scheduler context: who gives up the PU picks the next thread and switches to it. The
  * run queue is first in, first out, with one exception: a thread that creates another lends it its
@@ -18,11 +19,6 @@
  * state USER_EARLY. park() tells it so, and it sees for itself whether its time has come, whether
  * it was cancelled, or (after a signal handler has run in it) waits again, behind the others. The
  * common wait for a semaphore is spared even that question: arrive() waits again in its place.
- *
- * M:1: Who finds nobody ready idles on its own stack: the kernel thread sleeps until the earliest
- * deadline or a signal, in the poller where somebody waits for a descriptor. If nobody waits for
- * any of these, nor has a signal open whose handler might post, no thread can ever run again: that
- * is said, and aborts.
  */
 #ifndef TL_USER_SCHED_H
 #define TL_USER_SCHED_H
@@ -88,6 +84,8 @@ static inline void prefetch_ahead(const struct uthread *t)
 
 #if USER_MN
 #include "steal.h"
+
+#include "yield.h"
 #else
 
 /* Who became ready, by a policy that is not FIFO. */
@@ -200,199 +198,14 @@ static inline struct uthread *wait_pop(struct queue *list)
     return t;
 }
 
-/* ---- interrupting ---------------------------------------------------------------------------- */
-
-/* Takes it off what it waits for; the lock of that is held. EARLY...: how it is to be made ready.
- * USER_ACTIVE: it does not wait, or not for something that it can be taken off. */
-static enum user_state take_off(struct uthread *t)
-{
-    enum user_state early = USER_EARLY;
-
-    switch (state_of(t)) {
-    case USER_WAITS_SEM:
-        early = USER_EARLY_SEM;
-        tp_tag(t);
-        queue_remove(t->rest->waits.list, t);
-        break;
-    case USER_WAITS_MUTEX:
-    case USER_WAITS_COND:
-    case USER_WAITS_SEM_TIMED:
-    case USER_WAITS_IO:
-    case USER_WAITS_SIGNAL:
-        queue_remove(t->rest->waits.list, t);
-        break;
-    case USER_WAITS_JOIN:
-        USER_STORE(USER_JOINER(t->rest->waits.target), NULL);
-        break;
-    case USER_SLEEPS:
-    case USER_SUSPENDED:
-        break;
-    default:
-        return USER_ACTIVE;
-    }
-    waits_no_more(t);
-    return early;
-}
-
-/* False: it does not wait, or not for something that it can be taken off. Its timer, if any, is its
- * own to stop. With several LWPs the thread may be another one in the same slot by now, or wait
- * again: who waits bears being interrupted for nothing. */
-static bool interrupt(struct lwp *lwp, struct uthread *t)
-{
-    enum user_state early;
-#if USER_MN
-    void *at;
-
-    do {
-        at = USER_LOAD_ACQUIRE(t->waits_at);
-        if (!at)
-            return false;
-        list_lock(at);
-        if (USER_LOAD(t->waits_at) == at)
-            break;
-        list_unlock(at);
-    } while (1);
-    early = take_off(t);
-    list_unlock(at);
-#else
-    early = take_off(t);
-#endif
-    if (early == USER_ACTIVE)
-        return false;
-    make_ready_as(lwp, t, early);
-    if (!USER_MN || lwp)
-        count(&lwp->counts.interrupts);
-    return true;
-}
-
-static __attribute__((noinline)) void wake_due(struct lwp *lwp)
-{
-    uint64_t now = clock_now_ns(CLOCK_MONOTONIC);
-
-    lwp->tick = 0;
-    for (;;) {
-        struct uthread *t;
-
-        lock_take(&lib.timer_lock);
-        t = lib.timers;
-        if (t && t->rest->deadline_ns <= now)
-            heap_remove(t);
-        else
-            t = NULL;
-        lock_release(&lib.timer_lock);
-        if (!t)
-            break;
-        count(&lwp->counts.timers);
-        interrupt(lwp, t);
-    }
-}
-
-static void poller_look(struct lwp *lwp); /* poller.h */
-static void poller_doze(struct lwp *lwp, uint64_t deadline_ns);
-
-/* Whatever keeps giving up the PU from its fast path. */
-static inline void look_around(struct lwp *lwp)
-{
-    if (USER_LOAD(lib.slow.timers) && ++lwp->tick >= USER_CLOCK_EVERY)
-        wake_due(lwp);
-    if (USER_LOAD_ACQUIRE(lib.slow.io) && ++lwp->io_tick >= USER_POLL_EVERY)
-        poller_look(lwp);
-}
-
-/* ---- idling ---------------------------------------------------------------------------------- */
+#include "interrupt.h"
 
 #include "trim.h"
 
 #if USER_MN
 #include "lwp.h"
 #else
-
-static __attribute__((noinline, noreturn, cold)) void deadlock(const struct lwp *lwp)
-{
-    size_t in[USER_STATES] = {0};
-    char line[320];
-    int len;
-
-    for (size_t i = 0; i < lib.table_used; i++)
-        in[state_of(&lib.table[i])]++;
-    len = snprintf(line, sizeof(line),
-                   "threadlab: " USER_NAME ": deadlock: all %zu threads wait for one another (%zu "
-                   "for a mutex, %zu a condition, %zu a semaphore, %zu a join, %zu for all to end; "
-                   "%zu spin); last to run: thread %zu\n",
-                   lib.live, in[USER_WAITS_MUTEX] + in[USER_WAITS_AGAIN], in[USER_WAITS_COND],
-                   in[USER_WAITS_SEM] + in[USER_WAITS_SEM_TIMED], in[USER_WAITS_JOIN],
-                   in[USER_WAITS_ALL], in[USER_ACTIVE], (size_t)(lwp->current - lib.table));
-    if (len > 0 && write(STDERR_FILENO, line, (size_t)len) < 0)
-        abort();
-    abort();
-}
-
-/* Sleeps until the earliest deadline or a signal. A signal that comes before the kernel is asked
- * has changed the word that it compares. */
-static void idle_sleep(uint64_t ns)
-{
-    union user_slow quiet = lib.slow;
-    struct timespec until = {(time_t)(ns / USER_NS_PER_S), (long)(ns % USER_NS_PER_S)};
-
-    quiet.signals = 0;
-    SYS_CALL(SYS_futex, &lib.slow.any, FUTEX_WAIT_BITSET_PRIVATE, (uint32_t)quiet.any,
-             ns < USER_NS_NEVER ? &until : NULL, NULL, FUTEX_BITSET_MATCH_ANY);
-}
-
-/* The run queue is empty: sleeps until it no longer is. */
-static __attribute__((noinline)) void idle(struct lwp *lwp)
-{
-    hold(lwp);
-    preempt_idle(lwp);
-    while (!queue_any(&lwp->queue)) {
-        uint64_t ns;
-
-        if (lib.slow.signals) {
-            signals_look(lwp);
-            if (state_of(lwp->current) == USER_ACTIVE) { /* it spins for a mutex */
-                release(lwp);
-                signals_deliver(lwp->current, NULL);
-                hold(lwp);
-            }
-            continue;
-        }
-        if (!lib.timers && !lib.slow.io && !signals_may_come())
-            deadlock(lwp);
-        count(&lwp->counts.idles);
-        ns = trim_or_sleep(lib.timers ? lib.timers->rest->deadline_ns : USER_NS_NEVER);
-        if (lib.slow.io)
-            poller_doze(lwp, ns);
-        else
-            idle_sleep(ns);
-        if (lib.timers)
-            wake_due(lwp);
-    }
-    preempt_busy(lwp);
-    release(lwp);
-}
-
-/* ---- giving up the PU ------------------------------------------------------------------------ */
-
-static __attribute__((noinline)) struct uthread *pick_slowly(struct lwp *lwp)
-{
-    hold(lwp);
-    look_around(lwp);
-    if (lib.slow.signals)
-        signals_look(lwp);
-    release(lwp);
-    if (!queue_any(&lwp->queue))
-        idle(lwp);
-    return lib.policy == USER_PRIORITY ? level_pop(&lwp->queue) : queue_pop(&lwp->queue.ready);
-}
-
-static inline struct uthread *pick_next(struct lwp *lwp)
-{
-    if (USER_UNLIKELY(USER_LOAD(lib.slow.any)))
-        return pick_slowly(lwp);
-    if (USER_UNLIKELY(!lwp->queue.ready.head))
-        idle(lwp);
-    return queue_pop(&lwp->queue.ready);
-}
+#include "alone.h"
 #endif
 
 static void arrive_here(struct uthread *self); /* sigrun.h */
@@ -454,70 +267,6 @@ static inline bool park(struct uthread *self)
     state_set(self, USER_ACTIVE);
     return true;
 }
-
-#if !USER_MN
-
-static __attribute__((noinline)) void yield_by_policy(struct lwp *lwp, struct uthread *self)
-{
-    struct uthread *next;
-
-    if (!queue_any(&lwp->queue))
-        return;
-    if (lib.policy == USER_PRIORITY) {
-        level_push(&lwp->queue, self, false);
-        next = level_pop(&lwp->queue);
-    } else {
-        queue_push(&lwp->queue.ready, self);
-        next = queue_pop(&lwp->queue.ready);
-    }
-    if (next && next != self) /* never NULL: the caller is in there */
-        switch_to(lwp, self, next);
-}
-
-/* Threads that are more urgent than the caller go first; it is the first among its equals, or the
- * last. */
-static __attribute__((noinline)) void yield_to_higher(struct lwp *lwp, struct uthread *self,
-                                                      bool first)
-{
-    struct uthread *next;
-
-    if (!(lwp->queue.occupied >> self->rest->priority >> 1))
-        return;
-    next = level_pop(&lwp->queue);
-    level_push(&lwp->queue, self, first);
-    switch_to(lwp, self, next);
-}
-
-static void user_yield(void)
-{
-    struct lwp *lwp = lwp_self();
-    struct uthread *self = lwp->current, *next, *head;
-
-    if (USER_UNLIKELY(USER_LOAD(lib.slow.any))) {
-        if (USER_LOAD(lib.slow.signals))
-            signals_deliver(self, NULL);
-        look_around(lwp);
-        if (lib.slow.yields)
-            count(&lwp->counts.yields);
-        if (lib.slow.policy) {
-            yield_by_policy(lwp, self);
-            return;
-        }
-    }
-    next = lwp->queue.ready.head;
-    if (!next)
-        return;
-    /* Pushed before the other is popped, the queue is never empty: no branch for that. */
-    self->next = NULL;
-    lwp->queue.ready.tail->next = self;
-    lwp->queue.ready.tail = self;
-    head = next->next;
-    USER_STORE(lwp->queue.ready.head, head); /* atomic: not in one vector with tail */
-    prefetch_ahead(head);
-    switch_to(lwp, self, next);
-}
-
-#endif
 
 /* At a cancellation point: acts on a request. Does not return then. */
 static inline void cancellation_point(struct uthread *self)

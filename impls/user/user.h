@@ -14,7 +14,7 @@
  *     USER_IMPL(green);
  *
  * The parts, bottom up (each includes nothing of the later ones):
- *     types.h    thread, kernel thread (LWP), library: the data and its invariants
+ *     types.h    kernel thread (LWP), library: the data and its invariants; with thread.h, thread
  *     lock.h     the library's own locks
  *     text.h     whose code is at an address
  *     table.h    IDs to threads
@@ -22,7 +22,8 @@
  *     switch.h   from one thread to the next: the one place that switches, and what goes with it
  *     sigkernel.h  signals: the kernel's mask, what it has delivered, what was interrupted
  *     timer.h    who waits for a time
- *     sched.h    run queue, wait lists, parking, interrupting, idling
+ *     sched.h    run queue, wait lists, parking; with interrupt.h, taking off a wait list, and
+ *                alone.h, the only LWP of M:1
  *     poller.h   who waits for a descriptor
  *     preempt.h  a thread that does not give up the PU loses it
  *     mutex.h    mutexes of all kinds
@@ -41,7 +42,8 @@
  *     boot.h     parameters, run, the table of operations
  * and of several LWPs only:
  *     deque.h    threads that others may steal
- *     steal.h    the ready threads of all LWPs; with fair.h, who waits for longest
+ *     steal.h    the ready threads of all LWPs; with push.h, how they become that, yield.h, and
+ *                fair.h, who waits for longest
  *     lwp.h      starting and retiring LWPs; with doze.h, sleeping and waking, and idle.h, looking
  *                for work
  *     place.h    that threads with a place find an LWP
