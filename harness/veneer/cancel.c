@@ -46,6 +46,7 @@ void veneer_finish(struct veneer_thread *t)
         c->done = 1;
         c->routine(c->arg);
     }
+    veneer_thread_local_end(t);
     if (atomic_load(&t->life) != VENEER_LIVE || t == &afterlife)
         return;
     veneer_mutex_abandon();

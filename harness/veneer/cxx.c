@@ -1,6 +1,6 @@
 /*
  * cxx.c - what libstdc++ keeps in its shared library of std::thread, std::condition_variable,
- * std::future and the static objects of functions, under the names that the C++ ABI of Itanium
+ * std::future and of static and thread_local objects, under the names that the C++ ABI of Itanium
  * gives it: what is in its headers calls pthread_... from the program itself, and comes to us as it
  * is.
  *
@@ -205,4 +205,56 @@ void CXX(__cxa_guard_abort)(_Atomic uint32_t *guard);
 void CXX(__cxa_guard_abort)(_Atomic uint32_t *guard)
 {
     guard_becomes(guard, 0);
+}
+
+/* ---- thread_local objects -------------------------------------------------------------------- */
+
+/* One object of a thread's that is there, in the thread's list. */
+struct veneer_last {
+    void (*destructor)(void *object);
+    void *object;
+    struct veneer_last *next;
+};
+
+void veneer_thread_local_end(struct veneer_thread *t)
+{
+    struct veneer_last *l;
+
+    while ((l = t->last)) {
+        void (*destructor)(void *object) = l->destructor;
+        void *object = l->object;
+
+        t->last = l->next; /* it may make others */
+        free(l);
+        destructor(object);
+    }
+}
+
+extern int __cxa_thread_atexit_impl(void (*destructor)(void *), void *object, void *dso);
+
+/* The C library would call it when the kernel thread ends. It has the first thread's, which end in
+ * exit(). */
+int CXX(__cxa_thread_atexit)(void (*destructor)(void *), void *object, void *dso);
+int CXX(__cxa_thread_atexit)(void (*destructor)(void *), void *object, void *dso)
+{
+    struct veneer_thread *here = veneer.running ? veneer_here() : NULL;
+    struct veneer_last *l;
+
+    if (!here || here == veneer.main)
+        return __cxa_thread_atexit_impl(destructor, object, dso);
+    l = malloc(sizeof(*l));
+    if (!l)
+        return -1;
+    *l = (struct veneer_last){destructor, object, here->last};
+    here->last = l;
+    return 0;
+}
+
+/* Of the thread that calls it, they end before those of the process. */
+void WRAP(exit)(int status) __attribute__((noreturn));
+void WRAP(exit)(int status)
+{
+    if (veneer.running && veneer_here())
+        veneer_thread_local_end(veneer_here());
+    exit(status);
 }

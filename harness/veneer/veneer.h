@@ -78,7 +78,8 @@ struct veneer_thread {
     void *(*start)(void *);
     void *arg, *value;
     struct veneer_cleanup *cleanup;
-    void (*undo)(void *); /* NULL, or: what a wait has to put right before handlers run */
+    struct veneer_last *last; /* destructors of its thread_local objects, the next first */
+    void (*undo)(void *);     /* NULL, or: what a wait has to put right before handlers run */
     void *undo_arg;
     _Atomic uint32_t points;      /* cancellation points that it is in */
     _Atomic uint32_t handled;     /* handlers that have run in it */
@@ -206,6 +207,9 @@ int veneer_set_ceiling(struct veneer_thread *self, int ceiling);
 /* shared.c: until *word is not `value` any more, or some time has passed. */
 void veneer_shared_wait(_Atomic uint32_t *word, uint32_t value);
 void veneer_shared_wake(_Atomic uint32_t *word);
+
+/* cxx.c: destroys the thread_local objects of the caller, after its cleanup handlers. */
+void veneer_thread_local_end(struct veneer_thread *t);
 
 /* futex.c: until *word is not `value` any more or the clock is at `end` (UINT64_MAX: for ever), or
  * without a cause; a wake lets all who wait go on. No cancellation point, not in a handler. */
