@@ -54,14 +54,16 @@ static void print_params(const struct check_case *c)
         printf("%s%s=%s", i ? "," : "", c->params[i].name, c->params[i].value);
 }
 
-/* What differs from that check's parameters where nobody says any. */
-static void print_sets(const struct check_case *c)
+/* What differs from that check's parameters and deadline where nobody says any. */
+static void print_options(const struct check_case *c)
 {
     struct check_case plain;
     check_case_make(c->impl, c->check, NULL, 0, 1, 0, &plain);
     for (int i = 0; i < c->nparams; i++)
         if (strcmp(plain.params[i].value, c->params[i].value) != 0)
             printf(" --set %s=%s", c->params[i].name, c->params[i].value);
+    if (c->deadline_ns != plain.deadline_ns)
+        printf(" --deadline %llums", (unsigned long long)c->deadline_ns / 1000000);
 }
 
 void check_tap_result(const struct check_case *c, size_t number)
@@ -107,7 +109,7 @@ void check_tap_result(const struct check_case *c, size_t number)
         printf("  again: \"threadlab check --seed %llu", (unsigned long long)c->seed);
         if (c->impl != &check_kernel)
             printf(" --impl %s", c->impl->name);
-        print_sets(c);
+        print_options(c);
         if (c->mutant)
             printf(" --mutant %s", c->mutant->name);
         printf(" %s\"\n  ...\n", c->check->name);

@@ -245,6 +245,20 @@ def test_torture_makes_a_failure_small():
     assert "  seed: " in result.stdout
 
 
+def test_torture_says_how_to_play_it_again():
+    result = check("--torture", "1s", "--seed", "1", "--impl", "green", "--mutant", "post-aborts",
+                   "--deadline", "9s", "torture.random", timeout=600)
+    again = re.search('again: "threadlab check (.*)"', result.stdout).group(1).split()
+    assert again[again.index("--deadline") + 1] == "9000ms"
+    assert check(*again).returncode == 1
+
+
+def test_own_deadline_is_not_printed():
+    result = check("--impl", "green", "verdict.fail")
+    assert "again: " in result.stdout
+    assert "--deadline" not in result.stdout
+
+
 def test_torture_of_sound_ones_passes():
     result = threadlab("check", "--torture", "1s", "--seed", "1", "--impl", "green,nptl",
                        timeout=300)
