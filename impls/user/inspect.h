@@ -38,7 +38,7 @@ static int inspect_lwp(const struct uthread *t, struct tl_thread_row *row)
 
     row->bound = home && home->bound == t;
     if (row->bound)
-        return home->current == t ? home->tid : -1;
+        return USER_LOAD(home->current) == t ? USER_LOAD(home->tid) : -1;
     for (unsigned i = 0; i < n; i++) {
         const struct lwp *lwp = USER_LOAD_ACQUIRE(lib.lwp[i]);
 

@@ -127,7 +127,7 @@ static void lwp_adopt(struct lwp *lwp)
 {
     user_lwp = lwp;
     lwp->err = lib.full_tls ? &lwp->no_err : &errno;
-    lwp->tid = (int)SYS_CALL(SYS_gettid, 0, 0, 0, 0, 0, 0);
+    USER_STORE(lwp->tid, (int)SYS_CALL(SYS_gettid, 0, 0, 0, 0, 0, 0));
     if (lib.full_tls)
         lwp->tp = tls_current();
 }
@@ -160,7 +160,7 @@ static void *lwp_main(void *arg)
 #endif
     lwp->idle->tp = lwp->tp;
     state_set(lwp->idle, USER_ACTIVE);
-    lwp->current = lwp->idle;
+    USER_STORE(lwp->current, lwp->idle); /* others look at it, see signal_poke */
     free(malloc(1)); /* for which the C library maps memory now, and not in a user's call */
     watch_adopt(lwp);
     atomic_store(&lwp->started, 1);

@@ -55,8 +55,8 @@ static bool acts_at_once(const struct uthread *t, uint64_t bit)
 {
     if (bit & SIGNALS_NEVER)
         return true;
-    return !(t->rest->mask & bit) && !(signals.handlers & bit) && !(bit & SIGNALS_FAULTS) &&
-           !(t->rest->sigwait & bit);
+    return !(USER_LOAD(t->rest->mask) & bit) && !(signals.handlers & bit) &&
+           !(bit & SIGNALS_FAULTS) && !(t->rest->sigwait & bit);
 }
 
 static bool is_ignored(const struct sigaction *act)

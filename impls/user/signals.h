@@ -99,7 +99,7 @@ static int signal_add(struct user_signal **list, uint64_t *set, const siginfo_t 
     s->info = *info;
     s->process = process;
     s->next = *place;
-    *place = s;
+    USER_STORE(*place, s);
     USER_STORE(*set, *set | bit);
     return 0;
 }
@@ -114,7 +114,7 @@ static bool signal_take(struct user_signal **list, uint64_t *set, int sig, sigin
     s = *list;
     if (!s || s->info.si_signo != sig)
         return false;
-    *list = s->next;
+    USER_STORE(*list, s->next);
     if (!s->next || s->next->info.si_signo != sig)
         USER_STORE(*set, *set & ~signal_bit(sig));
     if (info)
@@ -163,10 +163,10 @@ static void signal_poke(struct lwp *lwp, struct uthread *t)
     if (interrupt(lwp, t))
         return;
     if (home && home != lwp && USER_LOAD(home->current) == t)
-        SYS_CALL(SYS_tgkill, lib.pid, home->tid, USER_RETRY_SIGNAL, 0, 0, 0);
+        SYS_CALL(SYS_tgkill, lib.pid, USER_LOAD(home->tid), USER_RETRY_SIGNAL, 0, 0, 0);
     for (unsigned i = 0; i < USER_LOAD(lib.lwps_used); i++)
         if (lib.lwp[i] != lwp && lib.lwp[i] != home && USER_LOAD(lib.lwp[i]->current) == t)
-            SYS_CALL(SYS_tgkill, lib.pid, lib.lwp[i]->tid, USER_RETRY_SIGNAL, 0, 0, 0);
+            SYS_CALL(SYS_tgkill, lib.pid, USER_LOAD(lib.lwp[i]->tid), USER_RETRY_SIGNAL, 0, 0, 0);
 #else
     interrupt(lwp, t);
 #endif

@@ -157,9 +157,9 @@ static inline void state_set(struct uthread *t, enum user_state state)
 
 static inline void queue_push(struct queue *q, struct uthread *t)
 {
-    t->next = NULL;
+    USER_STORE(t->next, NULL); /* any_work looks at it without the lock */
     if (q->head)
-        q->tail->next = t;
+        USER_STORE(q->tail->next, t);
     else
         USER_STORE(q->head, t);
     q->tail = t;
@@ -167,7 +167,7 @@ static inline void queue_push(struct queue *q, struct uthread *t)
 
 static inline void queue_push_front(struct queue *q, struct uthread *t)
 {
-    t->next = q->head;
+    USER_STORE(t->next, q->head);
     if (!q->head)
         q->tail = t;
     USER_STORE(q->head, t);
@@ -194,7 +194,7 @@ static inline bool queue_remove(struct queue *q, struct uthread *t)
     if (!at)
         return false;
     if (before)
-        before->next = t->next;
+        USER_STORE(before->next, t->next);
     else
         USER_STORE(q->head, t->next);
     if (q->tail == t)
@@ -208,7 +208,7 @@ static inline void queue_append(struct queue *to, struct queue *from)
     if (!from->head)
         return;
     if (to->head)
-        to->tail->next = from->head;
+        USER_STORE(to->tail->next, from->head);
     else
         USER_STORE(to->head, from->head);
     to->tail = from->tail;
