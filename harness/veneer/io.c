@@ -263,12 +263,18 @@ ssize_t WRAP(sendmsg)(int fd, const struct msghdr *message, int flags)
 static bool queue_ready(mqd_t queue, short events, const struct timespec *until)
 {
     struct pollfd one = {.fd = (int)queue, .events = events};
+    const struct veneer_thread *self = veneer_self();
+    uint32_t interrupted = veneer_interrupted(self);
 
     if (!waits((int)queue))
         return true;
     if (!until)
         return ready((int)queue, events);
     while (!poll(&one, 1, 0)) {
+        if (veneer_interrupted(self) != interrupted) {
+            errno = EINTR;
+            return false;
+        }
         if (!veneer_time_ok(until) || veneer_now(CLOCK_REALTIME) >= veneer_ns(until))
             return true; /* the plain call says so */
         veneer_pause(VENEER_POLL_NS);
