@@ -21,6 +21,7 @@
  *     futex.c     waiting for a word of this process, and syscall(SYS_futex)
  *     signal.c    handlers, masks, waiting        wait.c   sleep, select, poll, waitpid
  *     io.c        read, write, sockets            fork.c   fork
+ *     epoll.c     epoll_wait
  *     stdio.c     the lock of a FILE
  *     c11.c       <threads.h>                     cxx.c    std::thread, std::condition_variable
  *
