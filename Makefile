@@ -232,7 +232,7 @@ install: $(THREADLAB) ## Install below PREFIX (/usr/local), staged in DESTDIR
 	install -m 755 $(THREADLAB) '$(BINDIR)/threadlab'
 	install -m 644 scripts/install/threadlab.1 '$(MANDIR)/threadlab.1'
 	install -m 644 scripts/install/threadlab.bash '$(COMPLETIONDIR)/threadlab'
-	install -m 755 scripts/report scripts/compare scripts/track '$(SHAREDIR)/scripts/'
+	install -m 755 scripts/report scripts/scorecard scripts/compare scripts/track '$(SHAREDIR)/scripts/'
 	install -m 644 $(wildcard scripts/*.py) '$(SHAREDIR)/scripts/'
 	install -m 644 $(wildcard results/schema/*.json) '$(SHAREDIR)/results/schema/'
 	install -m 644 harness/impl.h harness/bench.h harness/check.h '$(INCLUDEDIR)/'

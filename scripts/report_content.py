@@ -232,12 +232,8 @@ def _ratio_cell(ratio):
 
 
 def _metric(cell, name):
-    found = [s["metrics"][name] for s in cell.samples
-             if s["status"] == "ok" and name in s["metrics"]]
-    if not found:
-        return DASH
-    unit = found[0]["unit"]
-    return quantity(_median([m["value"] for m in found]), unit)
+    value, unit = report_required.metric(cell, name)
+    return DASH if value is None else quantity(value, unit)
 
 
 def _median(values):

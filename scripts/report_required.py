@@ -94,17 +94,17 @@ AMOUNTS = (
 HARNESS_SHARE_LIMIT = 0.25
 
 
-def _side(content, side):
-    """(the cell, None), or (None, why there is none)."""
-    name = f"{side.bench} of {plots.machine_name(side.impl)}"
-    cells = [c for c in content.by_bench.get(side.bench, []) if c.impl == side.impl]
+def side(content, asked):
+    """(the cell that a Side asks for, None), or (None, why there is none)."""
+    name = f"{asked.bench} of {plots.machine_name(asked.impl)}"
+    cells = [c for c in content.by_bench.get(asked.bench, []) if c.impl == asked.impl]
     if not cells:
         return None, f"{name} was not part of this run"
-    cells = [c for c in cells if all(c.params.get(k) == v for k, v in side.params.items())
-             and (not side.parallel or not c.on_one_pu)]
-    cells = preferred(cells, side.axes)
+    cells = [c for c in cells if all(c.params.get(k) == v for k, v in asked.params.items())
+             and (not asked.parallel or not c.on_one_pu)]
+    cells = preferred(cells, asked.axes)
     cells = [c for c in cells if all(_among(c.axes.get(name), wanted)
-                                     for name, wanted in side.axes.items() if name in c.axes)]
+                                     for name, wanted in asked.axes.items() if name in c.axes)]
     fastest = best(cells)
     if fastest is None:
         reasons = [s["reason"] for c in cells for s in c.samples if s["reason"]]
@@ -190,9 +190,18 @@ def _everywhere(content, target):
     ]
 
 
+def metric(cell, name):
+    """(the median over the cell's processes, its unit), or (None, None)."""
+    found = [s["metrics"][name] for s in cell.samples
+             if s["status"] == "ok" and name in s["metrics"]]
+    if not found:
+        return None, None
+    return statistics.median(m["value"] for m in found), found[0]["unit"]
+
+
 def _amount(content, target):
     limit = f"under\N{NO-BREAK SPACE}{quantity(target.limit, target.unit)}"
-    cell, missing = _side(content, target.side)
+    cell, missing = side(content, target.side)
     values = [] if cell is None else [
         s["metrics"][target.metric]["value"] for s in cell.samples
         if s["status"] == "ok" and target.metric in s["metrics"]]
@@ -217,8 +226,8 @@ def _amount(content, target):
 def targets(content):
     rows = []
     for target in TARGETS:
-        over, missing = _side(content, target.over)
-        under, also = _side(content, _same_setting(target.under, over) if over else target.under)
+        over, missing = side(content, target.over)
+        under, also = side(content, _same_setting(target.under, over) if over else target.under)
         ratio = summary.ratio(over, under) if over and under else None
         wanted = _wanted(target.limit, target.at_most)
         if ratio is None:
