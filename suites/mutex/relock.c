@@ -118,7 +118,6 @@ static const struct tl_check mutex_timed_relock = {
               "then another one tries",
     .meaning = "an implementation that takes itself for the one that was given the mutex is caught",
     .needs = "mutex.timedlock",
-    .flags = TL_CHECK_CONCURRENT,
     .run = run_timed,
 };
 TL_CHECK(mutex_timed_relock);
