@@ -98,6 +98,54 @@ def test_waits_of_cxx20_are_the_implementations(tmp_path, impl):
     assert subprocess.run([program], timeout=60).returncode == 0
 
 
+STACK_AGAIN = """
+#include <pthread.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+static sem_t done;
+static int broken;
+static void *leave(void *arg)
+{
+    volatile unsigned char mine[512];
+    memset((void *)mine, (int)(intptr_t)arg, sizeof mine);
+    sem_post(&done);
+    for (int i = 0; i < 20; i++)
+        sched_yield();
+    for (unsigned i = 0; i < sizeof mine; i++)
+        broken |= mine[i] != ((intptr_t)arg & 255);
+    return arg;
+}
+int main(void)
+{
+    enum { SIZE = 1 << 17 };
+    void *stack;
+    pthread_attr_t attr;
+    pthread_t t;
+    sem_init(&done, 0, 0);
+    if (posix_memalign(&stack, 1 << 16, SIZE))
+        return 2;
+    pthread_attr_init(&attr);
+    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstack(&attr, stack, SIZE);
+    for (intptr_t i = 0; i < 500; i++) {
+        if (pthread_create(&t, &attr, leave, (void *)i))
+            return 3;
+        sem_wait(&done);
+    }
+    return broken;
+}
+"""
+
+
+@pytest.mark.parametrize("impl", sorted(set(IMPLS) - {"nptl"}))  # with the C library's: undefined
+def test_a_stack_is_left_before_it_is_used_again(tmp_path, impl):
+    program = compile_program(tmp_path, STACK_AGAIN, impl)
+    assert subprocess.run([program], timeout=60).returncode == 0
+
+
 def test_objects_and_programs_apart(tmp_path):
     (tmp_path / "a.c").write_text(WORKERS)
     for args in (["-c", tmp_path / "a.c", "-o", tmp_path / "a.o"],

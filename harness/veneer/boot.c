@@ -148,6 +148,7 @@ void veneer_forget_others(struct veneer_thread *self)
 
     atomic_store(&veneer.live, 1);
     atomic_store(&table.lock, 0); /* whoever held it is not here */
+    veneer_lent_forget();
     if (veneer.main != self)
         veneer.main = NULL; /* the process ends with the last thread, by the implementation */
     table.free = NULL;

@@ -29,6 +29,7 @@ static _Thread_local struct veneer_thread afterlife;
 
 void veneer_finish(struct veneer_thread *t)
 {
+    struct veneer_lent *lent;
     struct veneer_cleanup *c;
 
     /* A wait in a cleanup handler is none for a request that is being acted on. */
@@ -56,7 +57,10 @@ void veneer_finish(struct veneer_thread *t)
     /* What runs from here on, destructors of keys, needs a record still. */
     afterlife = *t;
     veneer_own = &afterlife;
+    lent = t->lent; /* before somebody else has the record */
     atomic_store(&t->life, VENEER_ENDED);
+    if (lent)
+        veneer_lent_ended(lent);
     if (atomic_load(&t->detached) && !atomic_exchange(&t->joined, 1))
         veneer_give(t);
 }

@@ -91,8 +91,6 @@ static int read_attr(const pthread_attr_t *a, struct tl_attr *attr, struct tl_sc
     return 0;
 }
 
-#define LET_END 4 /* turns for who is about to end: it may have signals to handle */
-
 /* Affinity is not in the contract: the new thread asks for it itself, where the kernel knows it. */
 int WRAP(pthread_create)(pthread_t *handle, const pthread_attr_t *a, void *(*start)(void *),
                          void *arg);
@@ -100,13 +98,14 @@ int WRAP(pthread_create)(pthread_t *handle, const pthread_attr_t *a, void *(*sta
                          void *arg)
 {
     struct veneer_thread *self = veneer_self(), *t;
+    struct veneer_lent *lent = NULL;
     struct tl_attr attr = TL_ATTR_INIT;
     struct tl_sched sched = veneer_sched_of(self);
     pthread_attr_t defaults;
     struct tl_thread id;
     sigset_t mask, given;
     uint64_t name;
-    bool own_mask = false;
+    bool own_mask = false, detached;
     int err;
 
     if (!veneer.running)
@@ -120,14 +119,20 @@ int WRAP(pthread_create)(pthread_t *handle, const pthread_attr_t *a, void *(*sta
     }
     if (err)
         return err;
-    /* The memory may be the stack still of a detached thread, which has said that it is done but
-     * has not had the PU to end: the program cannot tell. */
-    if (attr.stack && !veneer.blocks_alone)
-        for (unsigned i = 0; i < LET_END; i++)
-            veneer.impl->yield();
+    if (attr.stack) {
+        err = veneer_lent_back(attr.stack, attr.stack_size);
+        if (err)
+            return err;
+        lent = veneer_lent_new(attr.stack, attr.stack_size);
+        if (!lent)
+            return EAGAIN;
+    }
     t = veneer_take();
-    if (!t)
+    if (!t) {
+        veneer_lent_free(lent);
         return EAGAIN;
+    }
+    t->lent = lent;
     t->start = start;
     t->arg = arg;
     veneer_sched_begin(t, sched);
@@ -138,6 +143,9 @@ int WRAP(pthread_create)(pthread_t *handle, const pthread_attr_t *a, void *(*sta
     t->stack_size = a ? attr.stack_size : 0;
     /* Detached by us when it has ended: its record is ours to give back. */
     atomic_store(&t->detached, attr.detached);
+    detached = attr.detached;
+    if (lent)
+        attr.detached = false; /* lent.c */
     name = atomic_load(&t->handle);
     *handle = name;
     atomic_fetch_add(&veneer.live, 1);
@@ -158,10 +166,13 @@ int WRAP(pthread_create)(pthread_t *handle, const pthread_attr_t *a, void *(*sta
     }
     if (err) {
         atomic_fetch_sub(&veneer.live, 1);
+        veneer_lent_free(lent);
         veneer_give(t);
         return err == ENOMEM ? EAGAIN : err;
     }
     veneer_identify(t, name, id); /* before the thread itself does, or too late */
+    if (lent && detached)
+        veneer_lent_detached(lent, id);
     veneer_breathe();
     return 0;
 }
@@ -231,6 +242,7 @@ static int join(struct veneer_thread *t, void **value)
     }
     if (value)
         *value = got;
+    veneer_lent_free(t->lent);
     if (t != veneer.main)
         veneer_give(t);
     return 0;
@@ -310,17 +322,22 @@ int WRAP(pthread_detach)(pthread_t handle);
 int WRAP(pthread_detach)(pthread_t handle)
 {
     struct veneer_thread *t = veneer_find(handle);
+    struct veneer_lent *lent;
     struct tl_thread impl;
-    int expected = 0, err;
+    int expected = 0, err = 0;
 
     if (!t)
         return veneer_missing(handle);
     impl = t->impl; /* the record is the thread's own to give back from then on */
+    lent = t->lent;
     if (atomic_load(&t->joined) || !atomic_compare_exchange_strong(&t->detached, &expected, 1))
         return EINVAL;
     if (t == veneer.main)
         return 0;
-    err = veneer.impl->detach(impl);
+    if (lent)
+        veneer_lent_detached(lent, impl);
+    else
+        err = veneer.impl->detach(impl);
     /* Where it ended before we said so, its record is ours. */
     if (has_ended(t) && atomic_exchange(&t->joined, 1) == 0)
         veneer_give(t);

@@ -70,6 +70,8 @@ enum veneer_life {
  * to the program (its pthread_t); the generation rises when the record is given back, so that a
  * stale handle is told. cancel: any thread sets REQUESTED, the thread itself the other bits; all
  * else but life is touched by the thread itself, or by its creator before it runs. */
+struct veneer_lent;
+
 struct veneer_thread {
     _Atomic uint64_t handle;
     _Atomic int life;
@@ -95,6 +97,7 @@ struct veneer_thread {
     sigset_t mask;                  /* that it begins with, if it sets it */
     bool sets_mask;
     size_t stack_size;        /* as it was asked for; 0: not */
+    struct veneer_lent *lent; /* NULL, or: its stack is the program's own */
     int tid;                  /* of its kernel thread, TL_ONE_TO_ONE only */
     uint64_t detached_handle; /* of the last thread in this record, if it ended detached */
     struct veneer_thread *next;
@@ -152,6 +155,18 @@ static inline int veneer_answer(int err)
     errno = err;
     return -1;
 }
+
+/* ---- lent.c ---------------------------------------------------------------------------------- */
+
+/* What is kept of a thread whose stack is the program's. NULL: no memory. */
+struct veneer_lent *veneer_lent_new(void *low, size_t size);
+void veneer_lent_free(struct veneer_lent *l); /* its thread was joined, or never began */
+/* The program has detached the thread; the implementation is not told. Takes l. */
+void veneer_lent_detached(struct veneer_lent *l, struct tl_thread impl);
+void veneer_lent_ended(struct veneer_lent *l); /* by the thread */
+/* Waits until no detached thread is left on that memory. EAGAIN: one does not end. */
+int veneer_lent_back(void *low, size_t size);
+void veneer_lent_forget(void); /* in the child of fork */
 
 /* ---- cancel.c -------------------------------------------------------------------------------- */
 
