@@ -33,7 +33,8 @@ _MODELS, _TOGETHER, _SIGNALS, _LINUX = (
     "Models and data structures", "Library and kernel together", "Signals and interrupts", "Linux")
 _YIELD = {"threads": 2}
 _ONE = {"stack": 65536, "guard": "on"}
-_PIPE = {"how": "pipe", "block_ms": 20}
+_PIPE = {"how": "pipe", "block_ms": (20, 5)}
+_FIB = {"n": (25, 20, 15)}
 _HOLDER = {"cs_ns": 20000, "think_ns": 20000, "threads": 8}
 
 
@@ -53,12 +54,12 @@ CLAIMS = (
                     _side("create.join", "green", _ONE), least=1))),
     Claim(_MODELS, "One blocking call of a thread blocks all threads of its kernel thread.",
           PRACTICE, (
-              Measured("longest gap of the others beside a plain read of 20 ms, green",
+              Measured("longest gap of the others beside a plain read of 5 ms or 20, green",
                        _side("stall.matrix", "green", _PIPE | {"call": "plain"}), "longest-gap",
-                       least=19e6),
+                       least=4e6),
               Measured("the same by a jacket", _side("stall.matrix", "green",
                                                      _PIPE | {"call": "jacket"}),
-                       "longest-gap", most=19e6))),
+                       "longest-gap", most=4e6))),
     Claim(_MODELS,
           "Making the call non-blocking (a jacket) cures that, for every call.", PRACTICE, (
         Kept(("progress.block-pagefault",), ("green",)),),
@@ -66,10 +67,10 @@ CLAIMS = (
     Claim(_MODELS, "Each process may have a scheduling algorithm of its own.", PRACTICE, (
         Kept(("policy.fifo", "policy.lifo", "policy.priority"), ("green", "hybrid")),)),
     Claim(_MODELS,
-          "Kernel threads are virtual CPUs: the more block, the more of them pay.", STEIN, (
-        Ratio("8 threads that read half of the time, on one kernel thread to four",
-              _side("stall.lwps", "hybrid", {"concurrency": 1, "blocked": 50}, True),
-              _side("stall.lwps", "hybrid", {"concurrency": 4, "blocked": 50}, True), least=1),)),
+          "Kernel threads are virtual CPUs: with one for each CPU work ends sooner.", STEIN, (
+        Ratio("Fibonacci numbers by threads, on one kernel thread to two, hybrid",
+              _side("tree.fib", "hybrid", _FIB, True, lwps=1),
+              _side("tree.fib", "hybrid", _FIB, True, lwps=2), least=1),)),
     Claim(_MODELS, "The library knows id, state, stack and place of each thread.", POWELL, (
         Kept(("table.lists-every-thread", "table.states"), ("green", "hybrid")),)),
     Claim(_MODELS, "An ID is an index into a table: stale and garbage IDs are detected.", POWELL, (
@@ -99,8 +100,8 @@ CLAIMS = (
         Measured("sampling /proc instead",
                  _side("stall.detector", "hybrid", {"call": "read"}, True, detector="proc"),
                  "missed"),
-        Measured("wrapped calls only, a page fault",
-                 _side("stall.detector", "hybrid", {"call": "fault"}, True, detector="jacket"),
+        Measured("wrapped calls only, and a plain read",
+                 _side("stall.detector", "hybrid", {"call": "read"}, True, detector="jacket"),
                  "missed"))),
     Claim(_TOGETHER, "Idle kernel threads are taken back.", STEIN, (
         Kept(("concurrency.retires",), ("hybrid",)),)),

@@ -31,10 +31,11 @@ class Records:
     """The runs of one machine: those with benchmarks, and the verdicts of those with checks."""
 
     def __init__(self, runs):
-        self.timed = [Content(run) for run in runs if run.header["benches"]]
+        # The largest first, of either kind: a run asks only what its benchmarks rest on.
+        self.timed = sorted((Content(run) for run in runs if run.header["benches"]),
+                            key=lambda content: -len(content.cells))
         self.matrices = [report_checks.Matrix(run, list(run.header["impls"]))
                          for run in runs if run.checks]
-        # The one that asked most first: a run asks only what its benchmarks rest on.
         self.matrices.sort(key=lambda matrix: -len(matrix.at))
 
     def verdicts(self, name):
@@ -95,13 +96,13 @@ class Ratio:
     most: float | None = None
 
     def of(self, records):
-        why = f"{self.what}: no run was given"
+        why = None
         for content in records.timed:
             over, missing = report_required.side(content, self.over)
             under, also = report_required.side(content, self.under)
             ratio = summary.ratio(over, under) if over and under else None
             if ratio is None:
-                why = f"{self.what}: {missing or also or 'no round has both'}"
+                why = why or missing or also or "no round has both"
                 continue
             text = (f"{self.what}: {times(ratio.value)} "
                     f"({quantity(over.value, content.unit(over.bench))} : "
@@ -114,7 +115,7 @@ class Ratio:
                     text += ": not clearly"
             return Answer((self.least is None or ratio.value >= self.least)
                           and (self.most is None or ratio.value <= self.most), text)
-        return Answer(None, why)
+        return Answer(None, f"{self.what}: {why or 'no run with benchmarks was given'}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,14 +129,14 @@ class Measured:
     most: float | None = None
 
     def of(self, records):
-        why = f"{self.what}: no run was given"
+        why = None
         for content in records.timed:
             cell, missing = report_required.side(content, self.side)
             value, unit = report_required.metric(cell, self.metric) if cell else (None, None)
             if value is None:
-                why = f"{self.what}: {missing or f'no {self.metric} of {cell.key}'}"
+                why = why or missing or f"no {self.metric} of {cell.key}"
                 continue
             return Answer((self.least is None or value >= self.least)
                           and (self.most is None or value <= self.most),
                           f"{self.what}: {quantity(value, unit)}")
-        return Answer(None, why)
+        return Answer(None, f"{self.what}: {why or 'no run with benchmarks was given'}")

@@ -85,3 +85,13 @@ def test_memory_of_parked_threads(tmp_path, each, verdict):
                    metrics={"resident": {"value": each, "unit": "bytes"}})
     row = rows_of(fewer, tmp_path)["hybrid: memory of 1,000,000 parked threads"]
     assert row[3].main == "not measured"
+
+
+def test_a_record_has_numbers_of_parameters_as_numbers(tmp_path):
+    """Records write lwps=2 as 2, `--set` and the table as text."""
+    samples = []
+    for lwps, value in ((1, 100.0), (2, 60.0)):
+        samples += rounds("tree.fib", "hybrid", [value] * 6, axes={"n": 25},
+                          params={"lwps": lwps}, **TWO_PUS)
+    row = rows_of(samples, tmp_path)["hybrid: Fibonacci numbers by threads on one LWP, to two LWPs"]
+    assert row[3].main == "met"
