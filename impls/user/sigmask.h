@@ -130,15 +130,33 @@ static int user_kill(struct tl_thread id, int sig, const union sigval *value)
     return err;
 }
 
-/* What the kernel has for the process and has given to nobody is taken from it, in its order. */
-static void signals_fetch(struct lwp *lwp, uint64_t set)
+#define FETCH_RESERVE 16 /* of the stock: other LWPs take of it meanwhile */
+
+/* What the kernel has for the process and has given to nobody is taken from it, in its order.
+ * False: there is no memory at hand to keep more of it, and the kernel may have some still. */
+static bool signals_fetch(struct lwp *lwp, uint64_t set)
 {
     struct timespec now = {0, 0};
     siginfo_t info;
 
     set &= signals.known & SIGNALS_OURS & ~signal_bit(USER_RETRY_SIGNAL);
-    while (SYS_CALL(SYS_rt_sigtimedwait, &set, &info, &now, sizeof(set), 0, 0) > 0)
+    for (;;) {
+        if (!lwp->current->rest->in_handler)
+            signals_stock();
+        if (USER_LOAD(signals.stocked) < FETCH_RESERVE)
+            return false;
+        if (SYS_CALL(SYS_rt_sigtimedwait, &set, &info, &now, sizeof(set), 0, 0) <= 0)
+            return true;
         signals_route(lwp, &info);
+    }
+}
+
+/* Only the first kernel thread of a process may claim that what it sends comes from kill(2). */
+static int signal_by_kernel(int sig, const siginfo_t *info, const union sigval *value)
+{
+    if (!value)
+        return (int)-SYS_CALL(SYS_kill, lib.pid, sig, 0, 0, 0, 0);
+    return (int)-SYS_CALL(SYS_rt_sigqueueinfo, lib.pid, sig, info, 0, 0, 0);
 }
 
 /* The kernel stops and continues the process with these, and forgets one for the other. */
@@ -155,10 +173,11 @@ static int user_send(int sig, const union sigval *value)
     struct uthread *self = lwp->current;
     uint64_t bit = sig > 0 && sig < NSIG ? signal_bit(sig) : 0;
     siginfo_t info = signal_made(sig, SI_USER, value);
+    bool fetched = true;
     int err;
 
     if (!(bit & signals.known & SIGNALS_OURS & ~SIGNALS_JOB))
-        return (int)-SYS_CALL(SYS_rt_sigqueueinfo, lib.pid, sig, &info, 0, 0, 0);
+        return signal_by_kernel(sig, &info, value);
     if (is_ignored(&signals.action[sig]))
         return 0;
     if (!self->rest->in_handler)
@@ -166,10 +185,11 @@ static int user_send(int sig, const union sigval *value)
     if (USER_LOAD(lib.slow.signals))
         signals_look(lwp);
     if (USER_LOAD(lib.lowered) & bit)
-        signals_fetch(lwp, bit);
-    err = queue_is_full(sig) ? EAGAIN : signals_route(lwp, &info);
-    if (err && (bit & SIGNALS_STANDARD)) /* that needs no memory of anybody's */
-        err = (int)-SYS_CALL(SYS_rt_sigqueueinfo, lib.pid, sig, &info, 0, 0, 0);
+        fetched = signals_fetch(lwp, bit);
+    err = queue_is_full(sig) || !fetched ? EAGAIN : signals_route(lwp, &info);
+    /* A standard one needs no memory of anybody's; behind what the kernel has it may stand, too. */
+    if (err && ((bit & SIGNALS_STANDARD) || !fetched))
+        err = signal_by_kernel(sig, &info, value);
     signals_deliver(self, NULL);
     return err;
 }

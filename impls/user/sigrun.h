@@ -117,7 +117,7 @@ static __attribute__((noinline)) void signals_deliver(struct uthread *self, ucon
         siginfo_t info;
 
         if (USER_LOAD(lib.slow.signals) || !ring_empty(lwp)) {
-            if (!uc)
+            if (!uc && !self->rest->in_handler) /* which may have interrupted malloc */
                 signals_stock();
             signals_look(lwp);
         }
