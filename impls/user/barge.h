@@ -64,7 +64,7 @@ static bool adaptive_spin(struct user_mutex *m, struct uthread *self)
             if (plain_try(m, self))
                 return true;
         } else if (USER_MUTANT("user-adaptive-blind")) {
-            begin = now; /* as long as it takes */
+            most = UINT64_MAX; /* as long as it takes */
         } else if (USER_LOAD(((struct uthread *)(uintptr_t)owner)->context.pc) || owner == self) {
             return false; /* it does not run */
         }
