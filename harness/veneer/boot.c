@@ -41,13 +41,26 @@ static struct {
     _Atomic int lock;
 } table;
 
+/* No cancellation point, as who takes a lock here is in none. */
+static void sleep_a_while(void)
+{
+    const struct tl_cancel_ops *cancel = veneer.impl->cancel;
+    int old = TL_CANCEL_ENABLE;
+
+    if (cancel)
+        cancel->set_state(TL_CANCEL_DISABLE, &old);
+    veneer.impl->sleep(LOCK_PAUSE_NS);
+    if (cancel)
+        cancel->set_state(old, NULL);
+}
+
 void veneer_lock(_Atomic int *lock)
 {
     for (unsigned tries = 1; atomic_exchange_explicit(lock, 1, memory_order_acquire); tries++)
         if (veneer.running && tries % LOCK_TRIES)
             veneer.impl->yield();
         else if (veneer.running && !veneer.blocks_alone)
-            veneer.impl->sleep(LOCK_PAUSE_NS);
+            sleep_a_while();
 }
 
 void veneer_unlock(_Atomic int *lock)
@@ -133,7 +146,7 @@ void veneer_identify(struct veneer_thread *t, pthread_t handle, struct tl_thread
 void veneer_give(struct veneer_thread *t)
 {
     veneer_lock(&table.lock);
-    if (atomic_load(&t->detached))
+    if (veneer_is_detached(t))
         t->detached_handle = atomic_load(&t->handle);
     atomic_store(&t->life, VENEER_FREE);
     atomic_fetch_add(&t->handle, 1u << INDEX_BITS);
@@ -149,6 +162,8 @@ void veneer_forget_others(struct veneer_thread *self)
     atomic_store(&veneer.live, 1);
     atomic_store(&table.lock, 0); /* whoever held it is not here */
     veneer_lent_forget();
+    veneer_futex_forget();
+    veneer.pid = getpid();
     if (veneer.main != self)
         veneer.main = NULL; /* the process ends with the last thread, by the implementation */
     table.free = NULL;
@@ -331,6 +346,7 @@ static void *entry(void *unused)
 
     veneer.main = veneer_own = self;
     atomic_store(&veneer.live, 1);
+    veneer.pid = getpid();
     veneer.running = true;
     self->impl = veneer.impl->self();
     self->known = true;

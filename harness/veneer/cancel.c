@@ -61,7 +61,8 @@ void veneer_finish(struct veneer_thread *t)
     atomic_store(&t->life, VENEER_ENDED);
     if (lent)
         veneer_lent_ended(lent);
-    if (atomic_load(&t->detached) && !atomic_exchange(&t->joined, 1))
+    /* The record is whose who comes second, and nobody else's from then on. */
+    if (atomic_fetch_or(&t->detached, VENEER_LEFT) & VENEER_DETACHED)
         veneer_give(t);
 }
 

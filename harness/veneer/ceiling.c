@@ -14,13 +14,19 @@
 int veneer_ceiling_offered(void)
 {
     const struct tl_info_ops *info = veneer.impl->info;
-    struct veneer_thread *self = veneer_self();
-    struct tl_sched sched = veneer_sched_of(self);
+    struct veneer_thread *self;
+    struct tl_sched sched;
 
-    if (!info || !info->set_sched)
+    if (!veneer.running || !info || !info->set_sched)
         return ENOTSUP;
+    self = veneer_self();
+    veneer_sched_look(self);
+    if (self->protected || veneer.impl->traits & TL_ONE_TO_ONE)
+        return 0; /* it has been asked, or the kernel has priorities: nothing is to change here */
     /* Another run queue than by priority answers ENOTSUP even to what holds already. */
-    return veneer.running && info->set_sched(self->impl, &sched) ? ENOTSUP : 0;
+    sched = veneer_sched_of(self);
+    sched = veneer_sched(sched.policy, sched.priority);
+    return info->set_sched(self->impl, &sched) ? ENOTSUP : 0;
 }
 
 static int highest_held(const struct veneer_thread *self)
@@ -114,7 +120,7 @@ int WRAP(pthread_mutex_setprioceiling)(pthread_mutex_t *mutex, int ceiling, int 
 int WRAP(pthread_mutex_setprioceiling)(pthread_mutex_t *mutex, int ceiling, int *old)
 {
     struct veneer_mutex *m = veneer_mutex_of(mutex);
-    int err;
+    int was, err;
 
     if (m->kind == DESTROYED || !(m->kind & PROTECT) ||
         ceiling < sched_get_priority_min(SCHED_FIFO) ||
@@ -123,7 +129,9 @@ int WRAP(pthread_mutex_setprioceiling)(pthread_mutex_t *mutex, int ceiling, int 
     err = veneer_mutex_lock_plainly(mutex);
     if (err)
         return err;
-    *old = atomic_exchange(&m->ceiling, ceiling);
+    was = atomic_exchange(&m->ceiling, ceiling);
+    if (old)
+        *old = was;
     if (veneer.running)
         err = settle(veneer_self()); /* a recursive one that the caller holds counts now */
     return veneer_mutex_unlock(mutex) ?: err;

@@ -51,14 +51,16 @@ static long wait_now(const long *a)
     const sigset_t *mask = (void *)a[4];
     uint64_t end = timeout ? veneer_now(CLOCK_MONOTONIC) + veneer_ns(timeout) : UINT64_MAX;
     bool none = timeout && !veneer_ns(timeout);
+    bool ran;
     sigset_t old;
 
-    if (mask)
-        veneer.impl->signal->mask(SIG_SETMASK, mask, &old);
+    ran = veneer_open(mask, &old);
     /* What made it readable may be another thread's by now. */
     do
         n = epoll_wait(fd, events, max, 0);
-    while (!n && !none && (n = await(fd, end)) > 0);
+    while (!n && !ran && !none && (n = await(fd, end)) > 0);
+    if (!n && ran)
+        n = veneer_answer(EINTR);
     if (mask)
         veneer.impl->signal->mask(SIG_SETMASK, &old, NULL);
     return n;

@@ -42,6 +42,14 @@ static struct bucket *bucket_of(const void *word)
 }
 _Static_assert(BUCKETS == 1u << (64 - 58), "the upper bits of the product name one");
 
+void veneer_futex_forget(void)
+{
+    for (unsigned i = 0; i < BUCKETS; i++) {
+        buckets[i].first = NULL;
+        atomic_store(&buckets[i].lock, 0);
+    }
+}
+
 static bool by_kernel(void)
 {
     return !veneer.running || veneer.blocks_alone;

@@ -14,16 +14,18 @@
 /* At most that long: a thread which does not end has its stack still, and the next gets none. */
 #define WAIT_NS UINT64_C(1000000000)
 #define PAUSE_NS 100000
+#define KEPT 64 /* that have ended */
 
 struct veneer_lent {
     struct veneer_lent *next;
     char *low;
     size_t size;
     struct tl_thread impl;
-    _Atomic bool ended; /* it runs nothing of the program's any more */
+    _Atomic bool ended; /* but for destructors of keys it runs nothing of the program's any more */
+    bool joining;       /* somebody waits for it, and takes it off the list */
 };
 
-/* Invariant: each was detached, and not joined yet. */
+/* Invariant: each was detached, and not joined yet. Under the lock. */
 static struct {
     struct veneer_lent *first;
     _Atomic int lock;
@@ -56,57 +58,69 @@ void veneer_lent_detached(struct veneer_lent *l, struct tl_thread impl)
 
 void veneer_lent_ended(struct veneer_lent *l)
 {
-    /* Release: pairs with the acquire in collect(). Nothing of it is touched after. */
+    /* Release: pairs with the acquire in in_the_way(). Nothing of it is touched after. */
     atomic_store_explicit(&l->ended, true, memory_order_release);
 }
 
-/* Takes those that have ended off the list; whether one that has not lies in the way. */
-static bool collect(const char *low, size_t size, struct veneer_lent **gone)
+/* One that lies in the way, the caller's own aside; NULL: none. Those that have ended elsewhere are
+ * let go where there are many, so that a program with ever new stacks does not fill the table of
+ * threads: their memory has been the program's for long. */
+static struct veneer_lent *in_the_way(const char *low, size_t size, const struct veneer_lent *own)
 {
-    bool in_the_way = false;
+    unsigned ended = 0;
 
-    for (struct veneer_lent **at = &list.first, *l; (l = *at);) {
-        if (atomic_load_explicit(&l->ended, memory_order_acquire)) {
+    for (struct veneer_lent **at = &list.first, *l; (l = *at); at = &l->next) {
+        if (l != own && l->low < low + size && low < l->low + l->size)
+            return l;
+        /* Acquire: pairs with the release in veneer_lent_ended(). */
+        if (!l->joining && atomic_load_explicit(&l->ended, memory_order_acquire) &&
+            ++ended > KEPT) {
             *at = l->next;
-            l->next = *gone;
-            *gone = l;
-            continue;
+            veneer.impl->detach(l->impl);
+            free(l);
+            return in_the_way(low, size, own);
         }
-        in_the_way = in_the_way || (l->low < low + size && low < l->low + l->size);
-        at = &l->next;
     }
-    return in_the_way;
+    return NULL;
+}
+
+static void join(struct veneer_lent *gone)
+{
+    struct veneer_lent **at = &list.first;
+
+    gone->joining = true;
+    veneer_unlock(&list.lock); /* destructors of its keys may want it */
+    veneer.impl->join(gone->impl, NULL);
+    veneer_lock(&list.lock);
+    while (*at != gone)
+        at = &(*at)->next;
+    *at = gone->next;
+    free(gone);
 }
 
 int veneer_lent_back(void *low, size_t size)
 {
     const struct tl_cancel_ops *cancel = veneer.impl->cancel;
+    const struct veneer_lent *own = veneer_self()->lent;
     uint64_t until = veneer_now(CLOCK_MONOTONIC) + WAIT_NS;
-    int err = EAGAIN, old = 0;
+    struct veneer_lent *l;
+    int err = 0, old = 0;
 
     if (cancel)
         cancel->set_state(TL_CANCEL_DISABLE, &old); /* pthread_create is no cancellation point */
-    do {
-        struct veneer_lent *gone = NULL;
-        bool in_the_way;
-
-        /* Joined under the lock, which waits for no more than the end of who has ended: another
-         * creator must not take the stack of one that is off the list and not joined. */
-        veneer_lock(&list.lock);
-        in_the_way = collect(low, size, &gone);
-        while (gone) {
-            struct veneer_lent *l = gone;
-
-            gone = l->next;
-            veneer.impl->join(l->impl, NULL);
-            free(l);
-        }
-        veneer_unlock(&list.lock);
-        if (!in_the_way)
-            err = 0;
-        else
+    veneer_lock(&list.lock);
+    while (!err && (l = in_the_way(low, size, own))) {
+        if (!l->joining && atomic_load_explicit(&l->ended, memory_order_acquire)) {
+            join(l);
+        } else {
+            veneer_unlock(&list.lock);
             veneer_pause(PAUSE_NS);
-    } while (err && veneer_now(CLOCK_MONOTONIC) < until);
+            if (veneer_now(CLOCK_MONOTONIC) >= until)
+                err = EAGAIN;
+            veneer_lock(&list.lock);
+        }
+    }
+    veneer_unlock(&list.lock);
     if (cancel)
         cancel->set_state(old, NULL);
     return err;

@@ -200,8 +200,8 @@ int WRAP(pthread_getattr_np)(pthread_t handle, pthread_attr_t *attr)
         return err;
     pthread_attr_setstack(attr, low, size);
     pthread_attr_setguardsize(attr, guard);
-    pthread_attr_setdetachstate(attr, atomic_load(&t->detached) ? PTHREAD_CREATE_DETACHED
-                                                                : PTHREAD_CREATE_JOINABLE);
+    pthread_attr_setdetachstate(attr, veneer_is_detached(t) ? PTHREAD_CREATE_DETACHED
+                                                            : PTHREAD_CREATE_JOINABLE);
     sched = veneer_sched_of(t);
     param.sched_priority = sched.priority;
     pthread_attr_setschedpolicy(attr, sched.policy);

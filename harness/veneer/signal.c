@@ -268,7 +268,7 @@ static void let_run(void)
 static bool is_own(pid_t pid, int sig)
 {
     return veneer.running && veneer.impl->signal && veneer.impl->signal->send && veneer_own &&
-           veneer_own->known && sig > 0 && sig < NSIG && pid == getpid();
+           veneer_own->known && sig > 0 && sig < NSIG && pid == getpid() && pid == veneer.pid;
 }
 
 int WRAP(kill)(pid_t pid, int sig);

@@ -142,7 +142,7 @@ int WRAP(pthread_create)(pthread_t *handle, const pthread_attr_t *a, void *(*sta
         sched = veneer_sched(sched.policy, sched.priority);
     t->stack_size = a ? attr.stack_size : 0;
     /* Detached by us when it has ended: its record is ours to give back. */
-    atomic_store(&t->detached, attr.detached);
+    atomic_store(&t->detached, attr.detached ? VENEER_DETACHED : 0);
     detached = attr.detached;
     if (lent)
         attr.detached = false; /* lent.c */
@@ -201,7 +201,7 @@ static int claim(pthread_t handle, struct veneer_thread **found)
         return veneer_missing(handle);
     if (handle == __wrap_pthread_self())
         return EDEADLK;
-    if (atomic_load(&t->detached))
+    if (veneer_is_detached(t))
         return EINVAL;
     if (!atomic_compare_exchange_strong(&t->joined, &expected, 1))
         return EINVAL; /* somebody else joins it */
@@ -268,7 +268,7 @@ int WRAP(pthread_tryjoin_np)(pthread_t handle, void **value)
     struct veneer_thread *t = veneer_find(handle);
     int err;
 
-    if (t && handle != __wrap_pthread_self() && !atomic_load(&t->detached) && !has_ended(t))
+    if (t && handle != __wrap_pthread_self() && !veneer_is_detached(t) && !has_ended(t))
         return EBUSY;
     err = claim(handle, &t);
     return err ? err : join(t, value);
@@ -324,13 +324,16 @@ int WRAP(pthread_detach)(pthread_t handle)
     struct veneer_thread *t = veneer_find(handle);
     struct veneer_lent *lent;
     struct tl_thread impl;
-    int expected = 0, err = 0;
+    int was, err = 0;
 
     if (!t)
         return veneer_missing(handle);
     impl = t->impl; /* the record is the thread's own to give back from then on */
     lent = t->lent;
-    if (atomic_load(&t->joined) || !atomic_compare_exchange_strong(&t->detached, &expected, 1))
+    if (atomic_load(&t->joined))
+        return EINVAL;
+    was = atomic_fetch_or(&t->detached, VENEER_DETACHED);
+    if (was & VENEER_DETACHED)
         return EINVAL;
     if (t == veneer.main)
         return 0;
@@ -338,8 +341,8 @@ int WRAP(pthread_detach)(pthread_t handle)
         veneer_lent_detached(lent, impl);
     else
         err = veneer.impl->detach(impl);
-    /* Where it ended before we said so, its record is ours. */
-    if (has_ended(t) && atomic_exchange(&t->joined, 1) == 0)
+    /* Where it left before we said so, its record is ours. */
+    if (was & VENEER_LEFT)
         veneer_give(t);
     return err;
 }

@@ -15,6 +15,7 @@
  *     cancel.c    cancellation, cleanup handlers  key.c    keys, once
  *     mutex.c     mutex, with owner, kinds, robustness on top of TL_MUTEX_BLOCK
  *     ceiling.c   the ceilings of PTHREAD_PRIO_PROTECT
+ *     lent.c      stacks of the program's own under detached threads
  *     cond.c      condition variable              sem.c    semaphore
  *     sync.c      read-write lock, barrier, spin lock
  *     shared.c    waiting for what processes share
@@ -88,7 +89,8 @@ struct veneer_thread {
     _Atomic uint32_t handled;     /* handlers that have run in it */
     _Atomic uint32_t interrupted; /* of them, those without SA_RESTART */
     _Atomic uint32_t in_handler;  /* handlers that it is in */
-    _Atomic int detached, joined;
+    _Atomic int detached;         /* VENEER_DETACHED, VENEER_LEFT */
+    _Atomic int joined;
     /* As they were asked for, any thread sets them, and the ceiling that it runs at, or 0, which it
      * sets itself: policy << 16 | priority << 8 | ceiling. See veneer_apply_sched. */
     _Atomic uint32_t sched;
@@ -103,12 +105,22 @@ struct veneer_thread {
     struct veneer_thread *next;
 };
 
+/* Whoever sets the second one of these gives the record back: the thread, when it is done with it,
+ * or who detaches it. */
+enum { VENEER_DETACHED = 1, VENEER_LEFT = 2 };
+
+static inline bool veneer_is_detached(const struct veneer_thread *t)
+{
+    return atomic_load(&((struct veneer_thread *)t)->detached) & VENEER_DETACHED;
+}
+
 struct veneer {
     const struct tl_impl *impl;
     bool running;      /* within impl->run */
     bool blocks_alone; /* TL_BLOCKS_ALONE */
     bool preemptive;   /* by its model or its parameters: a signal gets to whoever runs */
     struct veneer_thread *main;
+    pid_t pid; /* of the process that the implementation knows: not of a child of vfork */
     _Atomic uint32_t orphaned; /* handlers that ran where no thread of the program was */
     _Atomic uint64_t handled;  /* handlers that have run in any thread */
     _Atomic uint32_t live;     /* threads of the program that have not ended */
@@ -156,6 +168,10 @@ static inline int veneer_answer(int err)
     return -1;
 }
 
+/* ---- futex.c --------------------------------------------------------------------------------- */
+
+void veneer_futex_forget(void); /* in the child of fork: who waited is not there */
+
 /* ---- lent.c ---------------------------------------------------------------------------------- */
 
 /* What is kept of a thread whose stack is the program's. NULL: no memory. */
@@ -200,6 +216,9 @@ uint64_t veneer_ns(const struct timespec *t);
 struct timespec veneer_timespec(uint64_t ns);
 /* Lets others run for about ns; not a cancellation point, but acts on one where it is in one. */
 void veneer_pause(uint64_t ns);
+/* Sets the mask of a wait, NULL: none; whether a handler ran for a signal that it let in: the wait
+ * is over then (EINTR), unless what it is for is there. */
+bool veneer_open(const sigset_t *mask, sigset_t *old);
 /* Where a thread runs until it gives up the PU, programs that were written for preemption would
  * starve the others: gives it up, at some of the calls. */
 void veneer_breathe(void);

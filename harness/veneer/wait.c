@@ -251,6 +251,16 @@ static uint64_t end_of(const struct timespec *timeout)
     return timeout ? now + veneer_ns(timeout) + !(now + veneer_ns(timeout)) : 0;
 }
 
+bool veneer_open(const sigset_t *mask, sigset_t *old)
+{
+    struct veneer_thread *self = veneer_self();
+    uint32_t before = veneer_handled(self);
+
+    if (mask)
+        veneer.impl->signal->mask(SIG_SETMASK, mask, old);
+    return veneer_handled(self) != before;
+}
+
 struct polled {
     struct pollfd *fds;
     nfds_t n;
@@ -272,9 +282,11 @@ static long poll_now(const long *a)
     sigset_t old;
     int n, err;
 
-    if (mask)
-        veneer.impl->signal->mask(SIG_SETMASK, mask, &old);
-    if (io && io->poll && (!timeout || veneer_ns(timeout) < (uint64_t)1000000 * 1000000)) {
+    if (veneer_open(mask, &old)) {
+        n = look_poll(&p);
+        if (!n)
+            n = (int)veneer_answer(EINTR);
+    } else if (io && io->poll && (!timeout || veneer_ns(timeout) < (uint64_t)1000000 * 1000000)) {
         int ms = timeout ? (int)((veneer_ns(timeout) + 999999) / 1000000) : -1;
 
         err = io->poll(p.fds, p.n, ms, &n);
@@ -333,9 +345,13 @@ static long select_now(const long *a)
     for (int i = 0; i < 3; i++)
         if (s.sets[i])
             s.given[i] = *s.sets[i];
-    if (mask)
-        veneer.impl->signal->mask(SIG_SETMASK, mask, &old);
-    n = look_until(look_select, &s, end_of(timeout));
+    if (veneer_open(mask, &old)) {
+        n = look_select(&s);
+        if (!n)
+            n = (int)veneer_answer(EINTR);
+    } else {
+        n = look_until(look_select, &s, end_of(timeout));
+    }
     if (mask)
         veneer.impl->signal->mask(SIG_SETMASK, &old, NULL);
     return n;
