@@ -20,11 +20,13 @@ _BAD = ("failed", "crashed", "timeout", "invalid")
 @dataclasses.dataclass(frozen=True)
 class Answer:
     """holds: True, False, or None where the records do not answer; text: one line for people.
-    partly: it does not hold, but for some implementations it does."""
+    partly: it does not hold, but for some implementations it does. decides: something could have
+    spoken against the claim."""
 
     holds: bool | None
     text: str
     partly: bool = False
+    decides: bool = True
 
 
 class Records:
@@ -99,7 +101,8 @@ class Ratio:
         why = None
         for content in records.timed:
             over, missing = report_required.side(content, self.over)
-            under, also = report_required.side(content, self.under)
+            wanted = report_required.same_setting(self.under, over) if over else self.under
+            under, also = report_required.side(content, wanted)
             ratio = summary.ratio(over, under) if over and under else None
             if ratio is None:
                 why = why or missing or also or "no round has both"
@@ -113,8 +116,12 @@ class Ratio:
                 if any(b is not None and ratio.low < b < ratio.high
                        for b in (self.least, self.most)):
                     text += ": not clearly"
+            unsafe = list(dict.fromkeys([*over.unsafe, *under.unsafe]))
+            if unsafe:
+                return Answer(None, f"{text}: unsafe, {', '.join(unsafe)}")
             return Answer((self.least is None or ratio.value >= self.least)
-                          and (self.most is None or ratio.value <= self.most), text)
+                          and (self.most is None or ratio.value <= self.most), text,
+                          decides=self.least is not None or self.most is not None)
         return Answer(None, f"{self.what}: {why or 'no run with benchmarks was given'}")
 
 
@@ -138,5 +145,6 @@ class Measured:
                 continue
             return Answer((self.least is None or value >= self.least)
                           and (self.most is None or value <= self.most),
-                          f"{self.what}: {quantity(value, unit)}")
+                          f"{self.what}: {quantity(value, unit)}",
+                          decides=self.least is not None or self.most is not None)
         return Answer(None, f"{self.what}: {why or 'no run with benchmarks was given'}")

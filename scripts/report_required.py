@@ -118,7 +118,7 @@ def _among(value, wanted):
     return value in wanted if isinstance(wanted, tuple) else value == wanted
 
 
-def _same_setting(side, other):
+def same_setting(side, other):
     """The side with the values of the other's cell for the axes that both name."""
     return dataclasses.replace(side, axes={
         name: other.axes.get(name, wanted) if isinstance(wanted, tuple) else wanted
@@ -229,7 +229,7 @@ def targets(content):
     rows = []
     for target in TARGETS:
         over, missing = side(content, target.over)
-        under, also = side(content, _same_setting(target.under, over) if over else target.under)
+        under, also = side(content, same_setting(target.under, over) if over else target.under)
         ratio = summary.ratio(over, under) if over and under else None
         wanted = _wanted(target.limit, target.at_most)
         if ratio is None:

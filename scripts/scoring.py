@@ -13,7 +13,7 @@ _KIND = {HOLDS: "good", PARTLY: "bad", REFUTED: "bad", OPEN: ""}
 
 def verdict(claim, answers):
     """One of the four; open where any piece of evidence is missing and no other one decides."""
-    holds = [answer.holds for answer in answers]
+    holds = [answer.holds for answer in answers if answer.decides]
     if False in holds:
         partly = True in holds or any(answer.partly for answer in answers)
         # What was to refute the claim and does not: it stands where that failed.

@@ -31,7 +31,7 @@ int env_show(void)
     "impls/a/a_x86_64.S": ".data\n.section .note.GNU-stack,\"\",@progbits\n",
     "impls/a/a_aarch64.S": ".data\n.section .note.GNU-stack,\"\",@progbits\n",
     "suites/b/b.c": "#ifndef TL_SUITE\n#error TL_SUITE\n#endif\nint b_c = 1;\n",
-    "scripts/report": "", "scripts/compare": "", "scripts/track": "",
+    "scripts/report": "", "scripts/scorecard": "", "scripts/compare": "", "scripts/track": "",
     "scripts/x.py": "",
     "results/schema/s.json": "{}",
     ".gitignore": "/build/\n",
@@ -178,7 +178,8 @@ def test_install_and_uninstall(tree):
         "opt/x/bin/threadlab", "opt/x/share/man/man1/threadlab.1",
         "opt/x/share/bash-completion/completions/threadlab",
         "opt/x/share/threadlab/scripts/report", "opt/x/share/threadlab/scripts/compare",
-        "opt/x/share/threadlab/scripts/track", "opt/x/share/threadlab/scripts/x.py",
+        "opt/x/share/threadlab/scripts/scorecard", "opt/x/share/threadlab/scripts/track",
+        "opt/x/share/threadlab/scripts/x.py",
         "opt/x/share/threadlab/results/schema/s.json",
         "opt/x/include/threadlab/impl.h", "opt/x/include/threadlab/bench.h",
         "opt/x/include/threadlab/check.h"}

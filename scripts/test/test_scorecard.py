@@ -102,6 +102,7 @@ def test_a_metric_has_bounds(tmp_path):
     assert answer(evidence.Measured("g", side, "other"), run).holds is None
 
 
+NUMBER = evidence.Answer(True, "", decides=False)  # beside the rest
 YES, NO, SOME, NOBODY = (evidence.Answer(True, ""), evidence.Answer(False, ""),
                          evidence.Answer(False, "", True), evidence.Answer(None, ""))
 
@@ -109,6 +110,7 @@ YES, NO, SOME, NOBODY = (evidence.Answer(True, ""), evidence.Answer(False, ""),
 @pytest.mark.parametrize("answers, claim, refutes", [
     ([YES, YES], scoring.HOLDS, scoring.REFUTED), ([NO], scoring.REFUTED, scoring.PARTLY),
     ([YES, NO], scoring.PARTLY, scoring.PARTLY), ([SOME], scoring.PARTLY, scoring.PARTLY),
+    ([NUMBER, NO], scoring.REFUTED, scoring.PARTLY),
     ([YES, NOBODY], scoring.OPEN, scoring.OPEN), ([NOBODY, NO], scoring.REFUTED, scoring.PARTLY),
 ])
 def test_verdicts(answers, claim, refutes):
