@@ -86,6 +86,13 @@ class Kept:
         return Answer(None if None in holds else True, text)
 
 
+def _bounded(kind, value, text):
+    """Whether it is within the bounds of a Ratio or Measured; without bounds it decides nothing."""
+    return Answer((kind.least is None or value >= kind.least)
+                  and (kind.most is None or value <= kind.most), text,
+                  decides=kind.least is not None or kind.most is not None)
+
+
 @dataclasses.dataclass(frozen=True)
 class Ratio:
     """One cell's value in proportion to another's; `least` and `most` bound it for the claim to
@@ -119,9 +126,7 @@ class Ratio:
             unsafe = list(dict.fromkeys([*over.unsafe, *under.unsafe]))
             if unsafe:
                 return Answer(None, f"{text}: unsafe, {', '.join(unsafe)}")
-            return Answer((self.least is None or ratio.value >= self.least)
-                          and (self.most is None or ratio.value <= self.most), text,
-                          decides=self.least is not None or self.most is not None)
+            return _bounded(self, ratio.value, text)
         return Answer(None, f"{self.what}: {why or 'no run with benchmarks was given'}")
 
 
@@ -143,8 +148,5 @@ class Measured:
             if value is None:
                 why = why or missing or f"no {self.metric} of {cell.key}"
                 continue
-            return Answer((self.least is None or value >= self.least)
-                          and (self.most is None or value <= self.most),
-                          f"{self.what}: {quantity(value, unit)}",
-                          decides=self.least is not None or self.most is not None)
+            return _bounded(self, value, f"{self.what}: {quantity(value, unit)}")
         return Answer(None, f"{self.what}: {why or 'no run with benchmarks was given'}")

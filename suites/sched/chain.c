@@ -2,6 +2,7 @@
  * chain.c - sched.chain-once: chains of threads that create one another, in which those that wait
  * for their children are taken over by other kernel threads.
  */
+#include "../common/mutant.h"
 #include "../common/rounds.h"
 
 #include <stdatomic.h>
@@ -106,20 +107,14 @@ static const struct tl_mutant runs_twice = {
 TL_MUTANT_OF(runs_twice);
 
 #ifdef TL_INJECT
-#define MUTANT(id, name_, fault_)        \
-    static const struct tl_mutant id = { \
-        .abi = TL_ABI,                   \
-        .name = name_,                   \
-        .fault = fault_,                 \
-        .kills = "sched.chain-once",     \
-        .of = "hybrid",                  \
-    };                                   \
-    TL_MUTANT_OF(id)
-
-MUTANT(item_late, "user-deque-item-late", "a thief may see that there is a thread before it is");
-MUTANT(ring_early, "user-deque-ring-early", "a thief may see a longer deque before it is filled");
+MUTANT(item_late, "user-deque-item-late", "a thief may see that there is a thread before it is",
+       "sched.chain-once", "hybrid", NULL);
+MUTANT(ring_early, "user-deque-ring-early", "a thief may see a longer deque before it is filled",
+       "sched.chain-once", "hybrid", NULL);
 MUTANT(take_first, "user-deque-take-looks-first",
-       "the owner of a deque looks whether a thread was stolen before it says that it takes it");
+       "the owner of a deque looks whether a thread was stolen before it says that it takes it",
+       "sched.chain-once", "hybrid", NULL);
 MUTANT(steal_late, "user-deque-steal-looks-late",
-       "a thief looks how many are left before it looks which one it would take");
+       "a thief looks how many are left before it looks which one it would take",
+       "sched.chain-once", "hybrid", NULL);
 #endif

@@ -5,6 +5,7 @@
  * With M:N the interesting waker is a bound thread: nobody else runs when it makes a thread ready,
  * so that a wake-up which is missed is not made up for by whoever looks next.
  */
+#include "../common/mutant.h"
 #include "../common/rounds.h"
 
 #include <stdatomic.h>
@@ -171,22 +172,16 @@ static const struct tl_mutant loses_post = {
 TL_MUTANT_OF(loses_post);
 
 #ifdef TL_INJECT
-#define MUTANT(id, name_, fault_)        \
-    static const struct tl_mutant id = { \
-        .abi = TL_ABI,                   \
-        .name = name_,                   \
-        .fault = fault_,                 \
-        .kills = "sched.no-lost-wake",   \
-        .of = "hybrid",                  \
-    };                                   \
-    TL_MUTANT_OF(id)
-
 MUTANT(looks_first, "user-sleep-looks-first",
-       "an LWP looks for work before it says that it sleeps, and not after");
+       "an LWP looks for work before it says that it sleeps, and not after", "sched.no-lost-wake",
+       "hybrid", NULL);
 MUTANT(reset_late, "user-token-reset-late",
-       "an LWP forgets who has woken it between saying that it sleeps and sleeping");
+       "an LWP forgets who has woken it between saying that it sleeps and sleeping",
+       "sched.no-lost-wake", "hybrid", NULL);
 MUTANT(no_kick, "user-wake-no-kick",
-       "an LWP that sleeps in the poller is woken as if it slept on its futex");
+       "an LWP that sleeps in the poller is woken as if it slept on its futex",
+       "sched.no-lost-wake", "hybrid", NULL);
 MUTANT(stays_blind, "user-lookout-stays-blind",
-       "a slot is left to an LWP that looks after slots though it saw nobody run");
+       "a slot is left to an LWP that looks after slots though it saw nobody run",
+       "sched.no-lost-wake", "hybrid", NULL);
 #endif
