@@ -170,6 +170,18 @@ static inline void notify_slot(void)
     }
 }
 
+/* For a queue of the caller's LWP. Where all have one PU, who is woken runs at the caller's
+ * expense, and a switch of kernel threads is dear: it is left to the lookout, as a slot is. */
+static inline void notify_own(void)
+{
+    if (USER_LIKELY(!lib.multi))
+        return;
+    if (USER_UNLIKELY(lib.one_pu))
+        notify_slot();
+    else
+        notify();
+}
+
 /* A deadline was armed, and published in next_ns. */
 static void lookout_hurry(uint64_t ns)
 {
@@ -253,6 +265,11 @@ static bool lwp_doze(struct lwp *lwp, uint32_t phase, uint64_t until_ns, bool po
     return true;
 }
 
+static unsigned watch_doubles(void)
+{
+    return lib.one_pu ? USER_WATCH_DOUBLES_ONE_PU : USER_WATCH_DOUBLES;
+}
+
 /* As long as there is nothing to do. */
 static void lwp_sleep(struct lwp *lwp)
 {
@@ -306,7 +323,7 @@ static void lwp_sleep(struct lwp *lwp)
         atomic_store(&lwp->token, 0);
     count(&lwp->counts.idles);
     claimed = lwp_doze(lwp, LWP_SLEEPS, until, lookout && USER_LOAD_ACQUIRE(lib.slow.io));
-    lwp->watch = claimed || !lookout ? 0 : lwp->watch + (lwp->watch < USER_WATCH_DOUBLES);
+    lwp->watch = claimed || !lookout ? 0 : lwp->watch + (lwp->watch < watch_doubles());
     if (lookout)
         atomic_store(&lib.lookout, 0);
     lwp->was_lookout = lookout;

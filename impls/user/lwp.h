@@ -51,7 +51,8 @@
  *
  * A slot is left to its LWP, and P does not wake anybody for it if there is a lookout that looks
  * after slots. A lookout that saw nobody run does not (lookout_blind, written between S1 and S2):
- * who fills a slot then wakes it, or S3 sees the slot, by the same argument.
+ * who fills a slot then wakes it, or S3 sees the slot, by the same argument. Where all LWPs have
+ * one PU this holds for the deque and the FIFO of the LWP, too (notify_own).
  *
  * An LWP whose thread makes a call that may block says so (outside_begin). If there is work, or it
  * was the last active one, another is made active: a spare one, or a new one. When it is back there
@@ -75,6 +76,7 @@
 #define USER_SLOT_STALE_NS 5000u           /* a thread that long in a slot may be taken */
 #define USER_WATCH_NS UINT64_C(1000000)    /* first look of the lookout; doubles ... */
 #define USER_WATCH_DOUBLES 6               /* ... so often */
+#define USER_WATCH_DOUBLES_ONE_PU 2        /* likewise: about the kernel's own time slice */
 #define USER_SPARE_NS UINT64_C(1000000000) /* after which a spare LWP ends */
 #define USER_IDLE_STACK (64u * 1024)
 #define USER_LWP_STACK (256u * 1024)
@@ -208,6 +210,7 @@ static void become_multi(void)
         tls_multi_threaded();
     if (lwp_self()->current)
         lwp_self()->current->context.pc = NULL; /* it runs: see switch_at_once */
+    lib.one_pu = lib.boot->nslots == 1;
     lib.multi = true;
 }
 

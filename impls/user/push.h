@@ -96,7 +96,7 @@ static __attribute__((noinline)) void make_ready_among_all(struct lwp *lwp, stru
     before = __atomic_exchange_n(&lwp->slot, t, __ATOMIC_ACQ_REL);
     if (before) {
         fifo_push(lwp, before);
-        notify();
+        notify_own();
     } else {
         notify_slot();
     }
@@ -128,7 +128,7 @@ static inline void push_next(struct lwp *lwp, struct uthread *self)
     } else if (USER_UNLIKELY(!deque_push(&lwp->deque, self))) {
         fifo_push(lwp, self); /* no memory for a longer deque */
     } else {
-        notify();
+        notify_own();
     }
 }
 

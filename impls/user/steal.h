@@ -39,6 +39,7 @@
 static inline void light(void);        /* lwp.h: the waker's fence */
 static void notify(void);              /* lwp.h: there is work for a sleeping LWP */
 static void notify_slot(void);         /* likewise, if nobody looks after slots */
+static void notify_own(void);          /* likewise, in a queue of the caller's LWP */
 static void lwp_wake(struct lwp *lwp); /* lwp.h: this one, if it sleeps */
 static struct uthread *steal(struct lwp *thief, bool look);
 static bool lwp_runs(const struct lwp *lwp);            /* lwp.h: threads, and is not outside */

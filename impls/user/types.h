@@ -243,6 +243,7 @@ struct library {
     bool multi;        /* there are, or were, several LWPs: locks are taken (lock.h) */
     bool heavy;        /* membarrier(2) works: fences are paid for by those who wait (lwp.h) */
     bool spin;         /* each LWP may have a PU to itself; on one PU none has */
+    bool one_pu;       /* they all share one */
     bool last_matters; /* somebody wants to know when the last thread has ended */
     bool first_woken;  /* and was told; guarded by the first thread's lock */
     bool stopping;
