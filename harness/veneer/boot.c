@@ -41,17 +41,13 @@ static struct {
     _Atomic int lock;
 } table;
 
-/* No cancellation point, as who takes a lock here is in none. */
+/* Who takes a lock here is in no cancellation point. */
 static void sleep_a_while(void)
 {
-    const struct tl_cancel_ops *cancel = veneer.impl->cancel;
-    int old = TL_CANCEL_ENABLE;
+    int old = veneer_cancel_off();
 
-    if (cancel)
-        cancel->set_state(TL_CANCEL_DISABLE, &old);
     veneer.impl->sleep(LOCK_PAUSE_NS);
-    if (cancel)
-        cancel->set_state(old, NULL);
+    veneer_cancel_back(old);
 }
 
 void veneer_lock(_Atomic int *lock)

@@ -33,9 +33,8 @@ void veneer_finish(struct veneer_thread *t)
     struct veneer_cleanup *c;
 
     /* A wait in a cleanup handler is none for a request that is being acted on. */
-    if (!(atomic_fetch_or(&t->cancel, VENEER_ENDING) & VENEER_ENDING) && veneer.impl->cancel &&
-        t->known)
-        veneer.impl->cancel->set_state(TL_CANCEL_DISABLE, NULL);
+    if (!(atomic_fetch_or(&t->cancel, VENEER_ENDING) & VENEER_ENDING) && t->known)
+        veneer_cancel_off();
     if (t->undo) {
         void (*undo)(void *) = t->undo;
 

@@ -85,10 +85,9 @@ static int sleep_in(struct waiter *w, uint32_t value, bool shared, clockid_t clo
 static int wait_on(const _Atomic uint32_t *word, uint32_t value, uint32_t bits, bool shared,
                    clockid_t clock, uint64_t end)
 {
-    const struct tl_cancel_ops *cancel = veneer.impl->cancel;
     struct bucket *b = bucket_of(word);
     struct waiter w = {.word = word, .bits = bits};
-    int err = bits ? veneer.impl->sem->init(&w.sem, 0) : EINVAL, old = TL_CANCEL_ENABLE;
+    int err = bits ? veneer.impl->sem->init(&w.sem, 0) : EINVAL, old;
 
     if (err)
         return err;
@@ -102,11 +101,9 @@ static int wait_on(const _Atomic uint32_t *word, uint32_t value, uint32_t bits, 
     }
     veneer_unlock(&b->lock);
     if (!err) {
-        if (cancel)
-            cancel->set_state(TL_CANCEL_DISABLE, &old); /* futex(2) is no cancellation point */
+        old = veneer_cancel_off(); /* futex(2) is no cancellation point */
         err = sleep_in(&w, value, shared, clock, end);
-        if (cancel)
-            cancel->set_state(old, NULL);
+        veneer_cancel_back(old);
         veneer_lock(&b->lock); /* who wakes is done with w once it has let go */
         if (w.queued)
             unqueue(b, &w);

@@ -100,14 +100,11 @@ static void join(struct veneer_lent *gone)
 
 int veneer_lent_back(void *low, size_t size)
 {
-    const struct tl_cancel_ops *cancel = veneer.impl->cancel;
     const struct veneer_lent *own = veneer_self()->lent;
     uint64_t until = veneer_now(CLOCK_MONOTONIC) + WAIT_NS;
     struct veneer_lent *l;
-    int err = 0, old = 0;
+    int err = 0, old = veneer_cancel_off(); /* pthread_create is no cancellation point */
 
-    if (cancel)
-        cancel->set_state(TL_CANCEL_DISABLE, &old); /* pthread_create is no cancellation point */
     veneer_lock(&list.lock);
     while (!err && (l = in_the_way(low, size, own))) {
         if (!l->joining && atomic_load_explicit(&l->ended, memory_order_acquire)) {
@@ -121,8 +118,7 @@ int veneer_lent_back(void *low, size_t size)
         }
     }
     veneer_unlock(&list.lock);
-    if (cancel)
-        cancel->set_state(old, NULL);
+    veneer_cancel_back(old);
     return err;
 }
 

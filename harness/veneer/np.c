@@ -97,6 +97,7 @@ static int set_sched(struct veneer_thread *t, int policy, int priority)
 
     if (low < 0 || priority < low || priority > high)
         return EINVAL;
+    veneer_sched_look(t); /* what it has already, it is not asked for */
     do {
         old = atomic_load(&t->sched);
         word = pack(policy, priority, (int)(old & 0xff));
@@ -122,7 +123,10 @@ int WRAP(pthread_setschedprio)(pthread_t handle, int priority)
 {
     struct veneer_thread *t = veneer_find(handle);
 
-    return t ? set_sched(t, veneer_sched_of(t).policy, priority) : ESRCH;
+    if (!t)
+        return ESRCH;
+    veneer_sched_look(t);
+    return set_sched(t, veneer_sched_of(t).policy, priority);
 }
 
 void veneer_sched_look(struct veneer_thread *t)
@@ -202,6 +206,7 @@ int WRAP(pthread_getattr_np)(pthread_t handle, pthread_attr_t *attr)
     pthread_attr_setguardsize(attr, guard);
     pthread_attr_setdetachstate(attr, veneer_is_detached(t) ? PTHREAD_CREATE_DETACHED
                                                             : PTHREAD_CREATE_JOINABLE);
+    veneer_sched_look(t);
     sched = veneer_sched_of(t);
     param.sched_priority = sched.priority;
     pthread_attr_setschedpolicy(attr, sched.policy);

@@ -51,9 +51,10 @@ static void *trampoline(void *arg)
     return call.value;
 }
 
-/* What of a thread attribute object the contract knows. *sched: the creator's. EINVAL: it is none.
- */
-static int read_attr(const pthread_attr_t *a, struct tl_attr *attr, struct tl_sched *sched)
+/* What of a thread attribute object the contract knows. *sched: the creator's, self. EINVAL: it is
+ * none. */
+static int read_attr(const pthread_attr_t *a, struct veneer_thread *self, struct tl_attr *attr,
+                     struct tl_sched *sched)
 {
     struct sched_param param;
     int state, inherit, policy, err;
@@ -84,6 +85,8 @@ static int read_attr(const pthread_attr_t *a, struct tl_attr *attr, struct tl_sc
         if (param.sched_priority < sched_get_priority_min(policy) ||
             param.sched_priority > sched_get_priority_max(policy))
             return EINVAL;
+        veneer_sched_look(self);
+        *sched = veneer_sched_of(self);
         if (policy != sched->policy || param.sched_priority != sched->priority)
             attr->sched = sched;
         *sched = (struct tl_sched){policy, param.sched_priority};
@@ -111,7 +114,7 @@ int WRAP(pthread_create)(pthread_t *handle, const pthread_attr_t *a, void *(*sta
     if (!veneer.running)
         return EAGAIN; /* before main: README.md */
     if (a) {
-        err = read_attr(a, &attr, &sched);
+        err = read_attr(a, self, &attr, &sched);
     } else if (!(err = pthread_getattr_default_np(&defaults))) {
         pthread_attr_getstacksize(&defaults, &attr.stack_size);
         own_mask = !pthread_attr_getsigmask_np(&defaults, &given);

@@ -155,6 +155,21 @@ void veneer_identify(struct veneer_thread *t, pthread_t handle, struct tl_thread
 /* A forked child has no other thread, and self is its first. */
 void veneer_forget_others(struct veneer_thread *self);
 
+/* The implementation acts on no request in the waits between the two. */
+static inline int veneer_cancel_off(void)
+{
+    int old = TL_CANCEL_ENABLE;
+
+    if (veneer.impl->cancel)
+        veneer.impl->cancel->set_state(TL_CANCEL_DISABLE, &old);
+    return old;
+}
+static inline void veneer_cancel_back(int old)
+{
+    if (veneer.impl->cancel)
+        veneer.impl->cancel->set_state(old, NULL);
+}
+
 /* A lock for what is short and never waits inside: yields between the tries. */
 void veneer_lock(_Atomic int *lock);
 void veneer_unlock(_Atomic int *lock);

@@ -52,7 +52,6 @@ struct timespec veneer_timespec(uint64_t ns)
 void veneer_pause(uint64_t ns)
 {
     struct veneer_thread *self = veneer_self();
-    const struct tl_cancel_ops *cancel = veneer.impl->cancel;
     bool point = atomic_load(&self->points);
     struct timespec time = veneer_timespec(ns);
 
@@ -60,13 +59,11 @@ void veneer_pause(uint64_t ns)
         /* Not a cancellation point of the C library's, and ended by a handler. */
         ppoll(NULL, 0, &time, NULL);
     } else {
-        int old = TL_CANCEL_ENABLE;
+        int old = point ? TL_CANCEL_ENABLE : veneer_cancel_off();
 
-        if (!point && cancel)
-            cancel->set_state(TL_CANCEL_DISABLE, &old);
         veneer.impl->sleep(ns);
-        if (!point && cancel)
-            cancel->set_state(old, NULL);
+        if (!point)
+            veneer_cancel_back(old);
     }
     if (point)
         veneer_test();

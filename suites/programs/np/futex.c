@@ -1,22 +1,32 @@
 /*
- * futex.c - a thread that waits by syscall(SYS_futex) lets the others run, and is woken (futex(2))
+ * futex.c - a thread that waits by syscall(SYS_futex) lets the others run, and is woken, by another
+ * process, too, where the word is shared (futex(2))
  */
 #include "../verdict.h"
 
 #include <linux/futex.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define THREADS 4
 #define ROUNDS 200
 
-static _Atomic unsigned turn, woken;
+static _Atomic unsigned turn, waiting, woken;
+static _Atomic unsigned *shared; /* what each process waits for; the child has them, too */
+
+static long futex_of(_Atomic unsigned *word, int operation, unsigned value,
+                     const struct timespec *time)
+{
+    return syscall(SYS_futex, word, operation, value, time, NULL, FUTEX_BITSET_MATCH_ANY);
+}
 
 static long futex(int operation, unsigned value, const struct timespec *time)
 {
-    return syscall(SYS_futex, &turn, operation, value, time, NULL, FUTEX_BITSET_MATCH_ANY);
+    return futex_of(&turn, operation, value, time);
 }
 
 /* Each waits for its turn. */
@@ -33,13 +43,46 @@ static void *play(void *arg)
     return NULL;
 }
 
-/* As if other processes had the word, too. */
 static void *wait_shared(void *arg)
 {
-    while (atomic_load(&turn) == 0)
-        futex(FUTEX_WAIT, 0, NULL);
+    atomic_fetch_add(&waiting, 1);
+    while (atomic_load(&shared[0]) == 0)
+        futex_of(&shared[0], FUTEX_WAIT, 0, NULL);
     atomic_fetch_add(&woken, 1);
     return arg;
+}
+
+static void child(void)
+{
+    while (atomic_load(&shared[1]) == 0)
+        futex_of(&shared[1], FUTEX_WAIT, 0, NULL);
+    atomic_store(&shared[0], 1);
+    futex_of(&shared[0], FUTEX_WAKE, THREADS, NULL);
+    _exit(0);
+}
+
+static void between_processes(void)
+{
+    pthread_t t[THREADS];
+    pid_t pid;
+    int status;
+
+    shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    HOLDS(shared != MAP_FAILED);
+    WORKS(pid = fork());
+    if (!pid)
+        child();
+    for (long i = 0; i < THREADS; i++)
+        ANSWERS(pthread_create(&t[i], NULL, wait_shared, NULL), 0);
+    while (atomic_load(&waiting) < THREADS) /* they let us run */
+        usleep(1000);
+    atomic_store(&shared[1], 1);
+    futex_of(&shared[1], FUTEX_WAKE, 1, NULL);
+    for (int i = 0; i < THREADS; i++)
+        ANSWERS(pthread_join(t[i], NULL), 0);
+    HOLDS(atomic_load(&woken) == THREADS);
+    WORKS(waitpid(pid, &status, 0));
+    HOLDS(status == 0);
 }
 
 int main(void)
@@ -60,14 +103,6 @@ int main(void)
           ETIMEDOUT);
     HOLDS(futex(FUTEX_WAKE_PRIVATE, 1, NULL) == 0);
 
-    atomic_store(&turn, 0);
-    for (long i = 0; i < THREADS; i++)
-        ANSWERS(pthread_create(&t[i], NULL, wait_shared, NULL), 0);
-    usleep(5000);
-    atomic_store(&turn, 1);
-    futex(FUTEX_WAKE, THREADS, NULL);
-    for (int i = 0; i < THREADS; i++)
-        ANSWERS(pthread_join(t[i], NULL), 0);
-    HOLDS(atomic_load(&woken) == THREADS);
+    between_processes();
     return PASS;
 }
