@@ -86,8 +86,12 @@ class Kept:
         return Answer(None if None in holds else True, text)
 
 
-def _bounded(kind, value, text):
-    """Whether it is within the bounds of a Ratio or Measured; without bounds it decides nothing."""
+def _bounded(kind, value, text, *cells):
+    """Whether it is within the bounds of a Ratio or Measured; without bounds it decides nothing.
+    Nor does what an implementation measured that breaks what the number rests on."""
+    unsafe = list(dict.fromkeys(reason for cell in cells for reason in cell.unsafe))
+    if unsafe:
+        return Answer(None, f"{text}: unsafe, {', '.join(unsafe)}")
     return Answer((kind.least is None or value >= kind.least)
                   and (kind.most is None or value <= kind.most), text,
                   decides=kind.least is not None or kind.most is not None)
@@ -123,10 +127,7 @@ class Ratio:
                 if any(b is not None and ratio.low < b < ratio.high
                        for b in (self.least, self.most)):
                     text += ": not clearly"
-            unsafe = list(dict.fromkeys([*over.unsafe, *under.unsafe]))
-            if unsafe:
-                return Answer(None, f"{text}: unsafe, {', '.join(unsafe)}")
-            return _bounded(self, ratio.value, text)
+            return _bounded(self, ratio.value, text, over, under)
         return Answer(None, f"{self.what}: {why or 'no run with benchmarks was given'}")
 
 
@@ -148,5 +149,5 @@ class Measured:
             if value is None:
                 why = why or missing or f"no {self.metric} of {cell.key}"
                 continue
-            return _bounded(self, value, f"{self.what}: {quantity(value, unit)}")
+            return _bounded(self, value, f"{self.what}: {quantity(value, unit)}", cell)
         return Answer(None, f"{self.what}: {why or 'no run with benchmarks was given'}")

@@ -102,6 +102,18 @@ def test_a_metric_has_bounds(tmp_path):
     assert answer(evidence.Measured("g", side, "other"), run).holds is None
 
 
+def test_an_unsafe_number_answers_nothing(tmp_path):
+    lines = rounds("nptl", 300.0, {"gap": {"value": 2e6, "unit": "ns"}})
+    for line in lines:
+        line["unsafe"] = ["mutex.excludes"]
+    side = Side("demo.one", "nptl", {})
+    run = timed(tmp_path, *lines, *rounds("green", 100.0))
+    for kind in (evidence.Measured("g", side, "gap", least=1e6),
+                 evidence.Ratio("r", side, Side("demo.one", "green", {}), least=2)):
+        found = answer(kind, run)
+        assert found.holds is None and found.text.endswith(": unsafe, mutex.excludes")
+
+
 NUMBER = evidence.Answer(True, "", decides=False)  # beside the rest
 YES, NO, SOME, NOBODY = (evidence.Answer(True, ""), evidence.Answer(False, ""),
                          evidence.Answer(False, "", True), evidence.Answer(None, ""))
