@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* Invariant: at[i] is the case that runners[i] runs, NULL: none. */
 struct exec {
@@ -75,6 +76,15 @@ static void collect(struct exec *x)
     }
 }
 
+static bool too_late(const struct check_case *c)
+{
+    struct timespec t;
+    if (!c->not_after_ns)
+        return false;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec > c->not_after_ns;
+}
+
 static int run_batch(struct exec *x, struct check_case *cases, size_t n, bool alone)
 {
     unsigned jobs = alone ? 1 : x->jobs;
@@ -84,7 +94,7 @@ static int run_batch(struct exec *x, struct check_case *cases, size_t n, bool al
         while (!e && next < n && x->busy < jobs) {
             struct check_case *c = &cases[next];
             unsigned i = 0;
-            if (!!(c->check->flags & TL_CHECK_ALONE) != alone) {
+            if (!!(c->check->flags & TL_CHECK_ALONE) != alone || too_late(c)) {
                 next++;
                 continue;
             }

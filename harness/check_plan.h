@@ -28,6 +28,8 @@ struct check_case {
     bool excused;      /* the PUs, or values that were asked for, are why, whatever is expected */
     uint64_t seed;
     uint64_t deadline_ns;
+    uint64_t
+        not_after_ns; /* it does not begin later (CLOCK_MONOTONIC), and is not done; 0: always */
     uint64_t without[CELL_PARTS / 64]; /* parts of its program that are left out */
     enum check_expect expect;
     const char *expect_why; /* NULL: none was given */

@@ -54,6 +54,23 @@ static void print_params(const struct check_case *c)
         printf("%s%s=%s", i ? "," : "", c->params[i].name, c->params[i].value);
 }
 
+/* An option and its value as the shell reads them. */
+static void print_option(const char *option, const char *value)
+{
+    bool plain = value[strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                     "0123456789_./,:=+-")] == '\0';
+    printf(plain ? " %s " : " %s '", option);
+    print_escaped(value, '"');
+    if (!plain)
+        putchar('\'');
+}
+
+static void print_list(const char *option, const struct cli_list *list)
+{
+    for (size_t i = 0; i < list->n; i++)
+        print_option(option, list->items[i]);
+}
+
 /* What differs from that check's parameters and deadline where nobody says any. */
 static void print_options(const struct check_case *c)
 {
@@ -66,7 +83,22 @@ static void print_options(const struct check_case *c)
         printf(" --deadline %llums", (unsigned long long)c->deadline_ns / 1000000);
 }
 
-void check_tap_result(const struct check_case *c, size_t number)
+static void print_again(const struct check_case *c, const struct request *request)
+{
+    printf("  again: \"threadlab check --seed %llu", (unsigned long long)c->seed);
+    if (c->impl != &check_kernel)
+        printf(" --impl %s", c->impl->name);
+    print_list("--plugin", &request->plugins);
+    print_list("--place", &request->places);
+    print_list("-I", &request->include);
+    print_list("--program", &request->programs);
+    print_options(c);
+    if (c->mutant)
+        printf(" --mutant %s", c->mutant->name);
+    printf(" %s\"\n", c->check->name);
+}
+
+void check_tap_result(const struct check_case *c, size_t number, const struct request *request)
 {
     bool failed = c->status != TL_OK && c->status != TL_UNSUPPORTED;
     bool expected = check_as_expected(c);
@@ -106,13 +138,8 @@ void check_tap_result(const struct check_case *c, size_t number)
             print_params(c);
             printf("\"\n");
         }
-        printf("  again: \"threadlab check --seed %llu", (unsigned long long)c->seed);
-        if (c->impl != &check_kernel)
-            printf(" --impl %s", c->impl->name);
-        print_options(c);
-        if (c->mutant)
-            printf(" --mutant %s", c->mutant->name);
-        printf(" %s\"\n  ...\n", c->check->name);
+        print_again(c, request);
+        printf("  ...\n");
     }
     fflush(stdout);
 }

@@ -8,9 +8,10 @@
 const char *check_verdict(enum tl_status status);
 
 /* The plan line, one result, the closing comment with the counts. Results may come in any order;
- * `number` counts from 1. An expected failure is a TODO, what is unsupported a SKIP. */
+ * `number` counts from 1. An expected failure is a TODO, what is unsupported a SKIP. request: what
+ * the command that plays a failure again repeats of it. */
 void check_tap_plan(const struct check_plan *plan);
-void check_tap_result(const struct check_case *c, size_t number);
+void check_tap_result(const struct check_case *c, size_t number, const struct request *request);
 void check_tap_end(const struct check_plan *plan, uint64_t wall_ns);
 
 /* Writes a JUnit file: a suite per implementation, a case per property. Returns 0 or an error

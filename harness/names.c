@@ -36,8 +36,8 @@ int names_check(const char *what, const char *list, const struct cli_list *globs
 
 bool names_in_list(const char *list, const char *word)
 {
-    size_t n = strlen(word);
-    for (const char *p = list; p; p = strchr(p, ',') ? strchr(p, ',') + 1 : NULL)
+    size_t n = strcspn(word, ",");
+    for (const char *p = list; p && !word[n]; p = strchr(p, ',') ? strchr(p, ',') + 1 : NULL)
         if (strncmp(p, word, n) == 0 && (p[n] == ',' || p[n] == '\0'))
             return true;
     return false;

@@ -33,6 +33,7 @@ static uint64_t now_ns(void)
 struct sink {
     bool tap;
     size_t number;
+    const struct request *request;
     struct record *record; /* NULL: no record */
     const struct record_run *run;
     int error; /* the first one of writing the record */
@@ -43,7 +44,7 @@ static void take_result(const struct check_case *c, void *arg)
     struct sink *sink = arg;
     sink->number++;
     if (sink->tap)
-        check_tap_result(c, sink->number);
+        check_tap_result(c, sink->number, sink->request);
     if (sink->record && !sink->error)
         sink->error = record_check(sink->record, sink->run, c);
 }
@@ -127,7 +128,7 @@ int verb_check(struct request *request)
     struct clock_info clock;
     struct env env;
     struct record_run run = {.clock = &clock, .env = &env, .checks = &plan};
-    struct sink sink = {.tap = !request->json};
+    struct sink sink = {.tap = !request->json, .request = request};
     char error[512] = "out of memory", why[64] = "";
     struct programs *programs = NULL;
     int stopped = 0;

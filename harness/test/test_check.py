@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -248,9 +249,44 @@ def test_torture_makes_a_failure_small():
 def test_torture_says_how_to_play_it_again():
     result = check("--torture", "1s", "--seed", "1", "--impl", "green", "--mutant", "post-aborts",
                    "--deadline", "9s", "torture.random", timeout=600)
-    again = re.search('again: "threadlab check (.*)"', result.stdout).group(1).split()
+    again = shlex.split(re.search('again: "threadlab check (.*)"', result.stdout).group(1))
     assert again[again.index("--deadline") + 1] == "9000ms"
-    assert check(*again).returncode == 1
+    assert threadlab("check", *again).returncode == 1
+
+
+def test_again_repeats_what_the_result_depends_on():
+    result = check("--impl", "green", "--place", "cpus=0", "--set", "recycle=none", "verdict.fail")
+    again = shlex.split(re.search('again: "threadlab check (.*)"', result.stdout).group(1))
+    assert again[again.index("--plugin") + 1] == str(VERDICTS)
+    assert again[again.index("--place") + 1] == "cpus=0"
+    assert again[again.index("--set") + 1] == "recycle=none"
+    assert threadlab("check", *again).stdout == result.stdout
+
+
+def test_torture_keeps_to_its_time():
+    """A hang, and programs that are made small by hanging: each waited for a minute once."""
+    start = time.monotonic()
+    result = threadlab("check", "--torture", "1s", "--seed", "1", "--impl", "green", "--mutant",
+                       "sem-loses-posts", "torture.random", timeout=600)
+    assert result.returncode == 1 and "verdict: hung" in result.stdout
+    assert result.stdout.splitlines()[2] == "# seed 1"
+    assert time.monotonic() - start < 55
+
+
+def test_torture_takes_lists_of_values():
+    result = threadlab("check", "--torture", "1s", "--seed", "1", "--impl", "green", "--set",
+                       "policy=lifo,fifo", "--set", "recycle=none,stack", "torture.random",
+                       timeout=300)
+    assert result.returncode == 0, result.stderr
+    result = threadlab("check", "--impl", "green", "--set", "policy=fifo,lifo", "verdict.pass")
+    assert result.returncode == 2
+
+
+def test_torture_says_what_it_could_not_play():
+    result = threadlab("check", "--torture", "1s", "--seed", "1", "--impl", "hybrid", "--set",
+                       "policy=priority", "--set", "preempt=timer", "torture.random", timeout=300)
+    assert result.returncode == 0
+    assert "ok 1 - hybrid torture.random # SKIP " in result.stdout, result.stdout
 
 
 def test_own_deadline_is_not_printed():
