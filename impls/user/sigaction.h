@@ -209,7 +209,7 @@ static void signal_purge(struct lwp *lwp, int sig)
 {
     uint64_t bit = signal_bit(sig);
 
-    if (lib.slow.signals)
+    if (USER_LOAD(lib.slow.signals))
         signals_look(lwp);
     for (size_t i = 0; i < lib.table_used; i++) {
         struct uthread *t = &lib.table[i];
@@ -270,7 +270,7 @@ static int user_action(int sig, const struct sigaction *act, struct sigaction *o
     if (old && !err)
         *old = before;
     errno = saved;
-    if (lib.slow.signals)
+    if (USER_LOAD(lib.slow.signals))
         signals_deliver(lwp->current, NULL);
     return err;
 }
@@ -296,7 +296,7 @@ static void signals_boot(struct lwp *lwp, struct uthread *self)
     if (mask & SIGNALS_OURS) {
         signals_adopt(mask);
         kernel_sync(lwp);
-        if (lib.slow.signals)
+        if (USER_LOAD(lib.slow.signals))
             signals_deliver(self, NULL);
     }
 }

@@ -201,7 +201,7 @@ static int user_pending(sigset_t *set)
     const struct uthread_rest *rest = lwp->current->rest;
     uint64_t kernel = 0;
 
-    if (lib.slow.signals)
+    if (USER_LOAD(lib.slow.signals))
         signals_deliver(lwp->current, NULL);
 #if USER_MN
     signals_fetch(lwp, ~UINT64_C(0));

@@ -164,7 +164,7 @@ static void signal_poke(struct lwp *lwp, struct uthread *t)
         return;
     if (home && home != lwp && USER_LOAD(home->current) == t)
         SYS_CALL(SYS_tgkill, lib.pid, USER_LOAD(home->tid), USER_RETRY_SIGNAL, 0, 0, 0);
-    for (unsigned i = 0; i < USER_LOAD(lib.lwps_used); i++)
+    for (unsigned i = 0; i < USER_LOAD_ACQUIRE(lib.lwps_used); i++)
         if (lib.lwp[i] != lwp && lib.lwp[i] != home && USER_LOAD(lib.lwp[i]->current) == t)
             SYS_CALL(SYS_tgkill, lib.pid, USER_LOAD(lib.lwp[i]->tid), USER_RETRY_SIGNAL, 0, 0, 0);
 #else
@@ -330,7 +330,7 @@ static void signals_look(struct lwp *lwp)
     lock_take(&lib.ring_lock);
     err = ring_look(lwp, lwp);
 #if USER_MN
-    for (unsigned i = 0; !err && i < USER_LOAD(lib.lwps_used); i++)
+    for (unsigned i = 0; !err && i < USER_LOAD_ACQUIRE(lib.lwps_used); i++)
         err = ring_look(lwp, lib.lwp[i]);
 #endif
     lock_release(&lib.ring_lock);
