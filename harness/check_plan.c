@@ -149,21 +149,30 @@ void check_case_make(const struct tl_impl *impl, const struct tl_check *check,
 
 /* ---- the plan -------------------------------------------------------------------------------- */
 
-static int check_names(const struct request *request, char *error, size_t size)
+static int check_impls(const struct request *request, char *error, size_t size)
 {
     const struct tl_impl *const *impls;
-    const struct tl_check *const *checks;
-    size_t ni = registry_impls(&impls), nc = registry_checks(&checks);
-    const char **names = calloc(ni + nc + 1, sizeof *names);
+    size_t n = registry_impls(&impls);
+    const char **names = calloc(n + 1, sizeof *names);
     if (!names)
         return ENOMEM;
-    for (size_t i = 0; i < ni; i++)
+    for (size_t i = 0; i < n; i++)
         names[i] = impls[i]->name;
-    int e = names_check("implementation", "impls", &request->impls, names, ni, error, size);
-    for (size_t i = 0; i < nc; i++)
+    int e = names_check("implementation", "impls", &request->impls, names, n, error, size);
+    free(names);
+    return e;
+}
+
+static int check_properties(const struct request *request, char *error, size_t size)
+{
+    const struct tl_check *const *checks;
+    size_t n = registry_checks(&checks);
+    const char **names = calloc(n + 1, sizeof *names);
+    if (!names)
+        return ENOMEM;
+    for (size_t i = 0; i < n; i++)
         names[i] = checks[i]->name;
-    if (!e)
-        e = names_check("property", "checks", &request->checks, names, nc, error, size);
+    int e = names_check("property", "checks", &request->checks, names, n, error, size);
     free(names);
     return e;
 }
@@ -203,17 +212,13 @@ static int by_group(const void *a, const void *b)
     return d ? d : strcmp(x->check->name, y->check->name);
 }
 
-int check_plan_make(const struct request *request, const struct place_topology *topology,
-                    struct check_plan *plan, char *error, size_t size)
+int check_plan_begin(const struct request *request, const struct place_topology *topology, int pus,
+                     struct check_plan *plan, struct cell_value *given, char *error, size_t size)
 {
-    const struct tl_impl *const *impls;
-    const struct tl_check *const *checks;
-    struct cell_value given[CELL_VALUES + 1];
-    size_t ni = registry_impls(&impls), nc = registry_checks(&checks);
     int one[1], allowed = place_allowed(topology, one, 1);
     memset(plan, 0, sizeof *plan);
     plan->seed = request->seed;
-    int e = check_names(request, error, size);
+    int e = check_impls(request, error, size);
     if (!e)
         e = given_values(request, given, error, size);
     if (e)
@@ -222,7 +227,7 @@ int check_plan_make(const struct request *request, const struct place_topology *
         snprintf(error, size, "check: --place once: all checks have the same place");
         return EINVAL;
     }
-    int want = allowed < CHECK_PUS ? allowed : CHECK_PUS;
+    int want = allowed < pus ? allowed : pus;
     do /* as many as there are siblings, or neighbours in a cache */
         e = place_resolve(topology, request->places.n ? request->places.items[0] : "compact", want,
                           &plan->place);
@@ -231,6 +236,21 @@ int check_plan_make(const struct request *request, const struct place_topology *
         snprintf(error, size, "%s", plan->place.reason);
         return EINVAL;
     }
+    return 0;
+}
+
+int check_plan_make(const struct request *request, const struct place_topology *topology,
+                    struct check_plan *plan, char *error, size_t size)
+{
+    const struct tl_impl *const *impls;
+    const struct tl_check *const *checks;
+    struct cell_value given[CELL_VALUES + 1];
+    size_t ni = registry_impls(&impls), nc = registry_checks(&checks);
+    int e = check_plan_begin(request, topology, CHECK_PUS, plan, given, error, size);
+    if (!e)
+        e = check_properties(request, error, size);
+    if (e)
+        return e;
     plan->cases = calloc((ni + 1) * nc + 1, sizeof *plan->cases);
     if (!plan->cases)
         return ENOMEM;

@@ -55,6 +55,12 @@ void check_case_make(const struct tl_impl *impl, const struct tl_check *check,
                      const struct cell_value *given, int ngiven, unsigned pus, uint64_t seed,
                      struct check_case *c);
 
+/* What each plan of `threadlab check` begins with: names of implementations, values that are given
+ * (CELL_VALUES + 1 of them; request->nsets are filled), the place, of `pus` PUs at most. No cases
+ * yet. Returns 0; EINVAL with one line in error; ENOMEM. */
+int check_plan_begin(const struct request *request, const struct place_topology *topology, int pus,
+                     struct check_plan *plan, struct cell_value *given, char *error, size_t size);
+
 /* Makes the plan of `threadlab check`; check_plan_free frees it. Returns 0; EINVAL with one line in
  * error (unknown name, value that no implementation knows); ENOMEM. */
 int check_plan_make(const struct request *request, const struct place_topology *topology,

@@ -26,9 +26,9 @@ int names_check(const char *what, const char *list, const struct cli_list *globs
         if (hit)
             continue;
         const char *near = registry_nearest(globs->items[i], names, n);
-        snprintf(error, size, "no %s matches '%s'%s%s%s (see threadlab list %s)", what,
-                 globs->items[i], near ? "; did you mean " : "", near ? near : "", near ? "?" : "",
-                 list);
+        snprintf(error, size, "no %s matches '%s'%s%s%s%s%s%s", what, globs->items[i],
+                 near ? "; did you mean " : "", near ? near : "", near ? "?" : "",
+                 list ? " (see threadlab list " : "", list ? list : "", list ? ")" : "");
         return EINVAL;
     }
     return 0;

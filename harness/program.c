@@ -2,6 +2,7 @@
 #include "program.h"
 
 #include "names.h"
+#include "program_params.h"
 #include "program_run.h"
 #include "registry.h"
 
@@ -137,6 +138,15 @@ static int add_folder(struct programs *p, const char *path, const char *top)
     return e;
 }
 
+/* ENODATA: there is none. */
+static int add_all(struct programs *p, const char *folder)
+{
+    size_t before = p->n;
+    int e = add_folder(p, folder, folder);
+
+    return e ? e : p->n == before ? ENODATA : 0;
+}
+
 int programs_add(struct programs **programs, const char *path, char *error, size_t size)
 {
     struct stat st;
@@ -148,9 +158,15 @@ int programs_add(struct programs **programs, const char *path, char *error, size
         e = ENOMEM;
     else if (stat(path, &st))
         e = errno;
+    else if (S_ISDIR(st.st_mode))
+        e = add_all(*programs, path);
+    else if (access(path, is_source(path) ? R_OK : X_OK))
+        e = errno;
     else
-        e = S_ISDIR(st.st_mode) ? add_folder(*programs, path, path) : add(*programs, path, NULL);
-    if (e)
+        e = add(*programs, path, NULL);
+    if (e == ENODATA)
+        snprintf(error, size, "%s: no C or C++ source with a main is in there", path);
+    else if (e)
         snprintf(error, size, "%s: %s", path, strerror(e));
     return e;
 }
@@ -183,62 +199,99 @@ void programs_free(struct programs *p)
         free(p->items[i].path);
         free((char *)p->items[i].check.name);
     }
-    if (p)
+    if (p) {
         free(p->items);
+        free(p->params);
+    }
     free(p);
 }
 
 /* ---- the plan -------------------------------------------------------------------------------- */
 
+static int check_programs(const struct programs *p, const struct request *request, char *error,
+                          size_t size)
+{
+    const char **names = calloc(p->n + 1, sizeof *names);
+    int e;
+
+    if (!names)
+        return ENOMEM;
+    for (size_t i = 0; i < p->n; i++)
+        names[i] = p->items[i].check.name;
+    e = names_check("program", NULL, &request->checks, names, p->n, error, size);
+    free(names);
+    return e;
+}
+
 /* A compiled program runs on the implementation that is in it. */
-static bool runs_on(const struct program *p, const struct tl_impl *impl, const char *inside)
+static bool runs_on(const struct tl_impl *impl, const char *inside)
 {
     char object[PATH_MAX + 96];
 
-    if (!p->source)
-        return !strcmp(inside, impl->name);
-    return !program_veneer(impl->name, object, sizeof object);
+    return *inside ? !strcmp(inside, impl->name)
+                   : !program_veneer(impl->name, object, sizeof object);
 }
 
-int programs_plan(const struct programs *p, const struct request *request,
+/* inside: of a compiled one, its implementation; of a source "". */
+static size_t plan_one(const struct program *p, const char *inside, const struct request *request,
+                       const struct cell_value *given, struct check_plan *plan)
+{
+    const struct tl_impl *const *impls;
+    size_t ni = registry_impls(&impls), before = plan->n;
+
+    for (size_t i = 0; i < ni; i++) {
+        struct check_case *c = &plan->cases[plan->n];
+
+        if (!names_selected(&request->impls, impls[i]->name) || !runs_on(impls[i], inside))
+            continue;
+        check_case_make(impls[i], &p->check, given, (int)request->nsets,
+                        (unsigned)plan->place.ncpus, plan->seed, c);
+        c->deadline_ns = (uint64_t)PROGRAM_DEADLINE_S * 1000000000u;
+        plan->n++;
+    }
+    return plan->n - before;
+}
+
+int programs_plan(struct programs *p, const struct request *request,
                   const struct place_topology *topology, struct check_plan *plan, char *error,
                   size_t size)
 {
     const struct tl_impl *const *impls;
-    size_t ni = registry_impls(&impls);
-    int e;
+    struct cell_value given[CELL_VALUES + 1];
+    const char *params = getenv("THREADLAB_PARAMS");
+    int e = check_plan_begin(request, topology, PLACE_MAX, plan, given, error, size);
 
-    memset(plan, 0, sizeof *plan);
-    plan->seed = request->seed;
-    e = place_resolve(topology, "compact", 1, &plan->place);
-    if (e) {
-        snprintf(error, size, "%s", plan->place.reason);
-        return EINVAL;
-    }
-    plan->cases = calloc(ni * p->n + 1, sizeof *plan->cases);
+    if (!e)
+        e = check_programs(p, request, error, size);
+    if (!e && asprintf(&p->params, "%s,%s", PROGRAM_PARAMS, params ? params : "") < 0)
+        e = ENOMEM;
+    if (e)
+        return e;
+    plan->cases = calloc(registry_impls(&impls) * p->n + 1, sizeof *plan->cases);
     if (!plan->cases)
         return ENOMEM;
     for (size_t j = 0; j < p->n; j++) {
+        struct program *one = &p->items[j];
         char inside[32] = "";
 
-        if (!p->items[j].source && program_asks(p->items[j].path, inside, sizeof inside)) {
-            snprintf(error, size, "%s was not compiled by threadlab cc", p->items[j].path);
+        one->check.prefers = p->params;
+        if (!names_selected(&request->checks, one->check.name))
+            continue;
+        if (!one->source && program_asks(one->path, inside, sizeof inside)) {
+            snprintf(error, size, "%s was not compiled by threadlab cc", one->path);
             return EINVAL;
         }
-        for (size_t i = 0; i < ni; i++) {
-            struct check_case *c = &plan->cases[plan->n];
-
-            if (!names_selected(&request->impls, impls[i]->name) ||
-                !names_selected(&request->checks, p->items[j].check.name) ||
-                !runs_on(&p->items[j], impls[i], inside))
-                continue;
-            check_case_make(impls[i], &p->items[j].check, NULL, 0, 1, plan->seed, c);
-            c->deadline_ns = (uint64_t)PROGRAM_DEADLINE_S * 1000000000u;
-            plan->n++;
-        }
+        if (plan_one(one, inside, request, given, plan))
+            continue;
+        if (one->source)
+            snprintf(error, size,
+                     "no implementation that is to be checked has a veneer: make "
+                     "veneer");
+        else
+            snprintf(error, size, "%s was compiled for %s, which is not to be checked", one->path,
+                     inside);
+        return EINVAL;
     }
     check_plan_sort(plan);
-    if (!plan->n)
-        snprintf(error, size, "no program, or no implementation with a veneer: make veneer");
-    return plan->n ? 0 : EINVAL;
+    return 0;
 }

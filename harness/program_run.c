@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <limits.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +28,7 @@ struct running {
     struct check_case *c;
     const struct program *program;
     const struct programs *programs; /* where it is from */
+    const struct place *place;
     bool compiles;
     char folder[PATH_MAX];
     uint64_t start_ns, deadline_ns;
@@ -160,6 +162,44 @@ static void child_compiles(const struct running *r)
     _exit(126);
 }
 
+/* The PUs of the plan, and the values that the record tells. */
+static _Noreturn void child_runs(const struct running *r)
+{
+    const struct place *place = r->place;
+    int most = 0;
+    size_t bytes, n = 0;
+    cpu_set_t *set;
+    char params[CELL_VALUES * sizeof(struct cell_value)] = "";
+
+    for (int i = 0; i < place->ncpus; i++)
+        most = place->cpus[i] > most ? place->cpus[i] : most;
+    set = CPU_ALLOC(most + 1);
+    bytes = CPU_ALLOC_SIZE(most + 1);
+    if (!set)
+        _exit(126);
+    CPU_ZERO_S(bytes, set);
+    for (int i = 0; i < place->ncpus; i++)
+        CPU_SET_S(place->cpus[i], bytes, set);
+    if (sched_setaffinity(0, bytes, set))
+        _exit(126);
+    for (int i = 0; i < r->c->nparams; i++) {
+        const struct cell_value *v = &r->c->params[i];
+        const struct tl_param *p = r->c->impl->params;
+        const char *env;
+
+        while (p->name && strcmp(p->name, v->name) != 0)
+            p++;
+        env = p->env ? p->env(v->value) : NULL;
+        if (env)
+            putenv((char *)env);
+        n += (size_t)snprintf(params + n, sizeof params - n, "%s%s=%s", n ? "," : "", v->name,
+                              v->value);
+    }
+    setenv("THREADLAB_PARAMS", params, 1);
+    execl(r->program->source ? "./program" : r->program->path, r->program->path, (char *)NULL);
+    _exit(126);
+}
+
 static int begin(struct running *r, uint64_t deadline_ns)
 {
     r->start_ns = now_ns();
@@ -176,8 +216,7 @@ static int begin(struct running *r, uint64_t deadline_ns)
     child_begins(r);
     if (r->compiles)
         child_compiles(r);
-    execl(r->program->source ? "./program" : r->program->path, r->program->path, (char *)NULL);
-    _exit(126);
+    child_runs(r);
 }
 
 /* first: the first line that says something, else the last. */
@@ -270,6 +309,7 @@ static int start(struct batch *b, struct running *r, struct check_case *c, size_
             r->program = &b->programs->items[i];
     r->c = c;
     r->programs = b->programs;
+    r->place = &b->plan->place;
     r->compiles = r->program->source;
     snprintf(r->folder, sizeof r->folder, "%s/%zu", b->top, number);
     if (mkdir(r->folder, 0700))

@@ -18,6 +18,7 @@ struct programs {
     size_t n;
     const char **include; /* "-IFOLDER", of sources, besides their own folder; absolute */
     size_t includes;
+    char *params; /* values that they have unless others are asked for; NULL before the plan */
 };
 
 /* As check_exec. Sources are compiled by `threadlab cc`, each once for each implementation, into a

@@ -259,6 +259,58 @@ def test_a_compiled_program_knows_its_implementation(tmp_path):
     assert refused.returncode == 2 and "threadlab cc" in one_clear_line(refused)
 
 
+TELLS = """#define _GNU_SOURCE
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+int main(void) {
+    cpu_set_t set;
+    sched_getaffinity(0, sizeof set, &set);
+    printf("%d %s\\n", CPU_COUNT(&set), getenv("THREADLAB_PARAMS"));
+    return 4;
+}
+"""
+
+
+@pytest.mark.parametrize("impl, given, wanted", [
+    ("green", {"policy": "lifo"}, {"policy": "lifo", "preempt": "cputime", "tls": "full"}),
+    ("hybrid", {"lwps": "2", "detector": "none"}, {"lwps": "2", "detector": "none"}),
+    ("clone", {}, {"recycle": "stack"})])
+def test_the_record_tells_what_a_program_ran_with(tmp_path, monkeypatch, impl, given, wanted):
+    source, record = tmp_path / "tells.c", tmp_path / "r.jsonl"
+    source.write_text(TELLS)
+    monkeypatch.setenv("THREADLAB_PARAMS", "detector=proc,recycle=none" if "lwps" in given else "")
+    sets = [word for pair in given.items() for word in ("--set", "=".join(pair))]
+    result = threadlab("check", "--impl", impl, "--program", source, "--place", "same-pu",
+                       "--out", record, *sets)
+    assert result.returncode == 0, result.stdout + result.stderr
+    line, = [line for line in lines(record) if line["type"] == "check"]
+    cpus, said = line["reason"].split(" ")
+    assert cpus == "1"
+    told = dict(pair.split("=") for pair in said.split(","))
+    assert told == {name: str(value) for name, value in line["params"].items()}
+    assert wanted.items() <= told.items()
+    assert told["recycle"] == ("none" if "lwps" in given else "stack")
+
+
+@pytest.mark.parametrize("options, word", [
+    (["--programs", "empty"], "main"), (["--program", "prog", "--impl", "clone"], "for green"),
+    (["--program", "a.c", "--impl", "nosuch"], "nosuch"), (["--program", "closed"], "denied"),
+    (["--program", "a.c", "--set", "policy=nosuch"], "policy"),
+    (["--program", "a.c", "program.b"], "program.a"), (["--program", "none"], "none"),
+    (["--program", "a.c", "--place", "cpus=9999"], "9999")])
+def test_what_cannot_be_run_is_one_line(tmp_path, monkeypatch, options, word):
+    compile_program(tmp_path, "int main(void) { return 0; }\n", "green").rename(tmp_path / "prog")
+    (tmp_path / "a.c").write_text("int main(void) { return 0; }\n")
+    (tmp_path / "closed").write_bytes((tmp_path / "prog").read_bytes())
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty/part.c").write_text("int no_program;\n")
+    monkeypatch.chdir(tmp_path)
+    result = threadlab("check", *options)
+    assert result.returncode == 2 and result.stdout == ""
+    assert word in one_clear_line(result)
+
+
 # ---- our own programs ---------------------------------------------------------------------------
 
 def test_own_programs_pass_without_us(tmp_path):

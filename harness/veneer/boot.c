@@ -13,6 +13,8 @@
  */
 #include "veneer.h"
 
+#include "program_params.h"
+
 #include <sched.h>
 #include <setjmp.h>
 #include <stdio.h>
@@ -216,33 +218,28 @@ static int no_pin(const struct tl_boot *boot, int slot)
     return 0;
 }
 
-/* They are kept for ever: the implementation may. NULL: not given. */
-static const char *given(const char *name)
+/* From a list "a=b,c=d"; NULL: not in there. Kept for ever: the implementation may keep it. */
+static const char *value_in(const char *list, const char *name)
 {
-    const char *at_name = getenv("THREADLAB_PARAMS");
     size_t n = strlen(name);
 
-    for (; at_name; at_name = strchr(at_name, ',')) {
-        at_name += *at_name == ',';
-        if (!strncmp(at_name, name, n) && at_name[n] == '=')
-            return strndup(at_name + n + 1, strcspn(at_name + n + 1, ","));
+    for (const char *at = list; at; at = strchr(at, ',')) {
+        at += *at == ',';
+        if (!strncmp(at, name, n) && at[n] == '=')
+            return strndup(at + n + 1, strcspn(at + n + 1, ","));
     }
     return NULL;
 }
 
 static const char *param(const struct tl_boot *boot, const char *name)
 {
-    const char *value = given(name);
+    const char *value = value_in(getenv("THREADLAB_PARAMS"), name);
 
     (void)boot;
+    if (!value)
+        value = value_in(PROGRAM_PARAMS, name);
     if (value)
         return value;
-    if (!strcmp(name, "tls"))
-        return "full";
-    if (!strcmp(name, "policy"))
-        return "priority";
-    if (!strcmp(name, "preempt"))
-        return "cputime";
     for (const struct tl_param *p = veneer.impl->params; p && p->name; p++)
         if (!strcmp(p->name, name))
             return strndup(p->values, strcspn(p->values, ","));
