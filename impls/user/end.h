@@ -6,8 +6,7 @@
 
 /* sigmask.h */
 static void signals_drop(struct uthread *t);
-static struct user_signal *signals_close(struct uthread *t);
-static void signals_orphaned(struct user_signal *s);
+static void signals_close(struct uthread *t);
 
 /* Gives back what an ended thread leaves on its stack; runs on the next one's. locked: its lock is
  * held. */
@@ -30,13 +29,12 @@ static USER_ON_NEXT_STACK inline __attribute__((always_inline)) void reap(struct
     }
 #if USER_MN
     struct uthread *joiner;
-    struct user_signal *signals = NULL;
 
     if (!locked)
         thread_lock(t);
     /* Once that is released it may be joined, and its slot be another thread's. */
     if (USER_UNLIKELY(rest->signals != NULL))
-        signals = signals_close(t);
+        signals_close(t);
     USER_STORE(t->rest, NULL);
     joiner = t->joiner;
     USER_STORE(t->joiner, NULL);
@@ -50,8 +48,6 @@ static USER_ON_NEXT_STACK inline __attribute__((always_inline)) void reap(struct
         lwp->ended = true;
     if (joiner)
         make_ready(lwp, joiner);
-    if (USER_UNLIKELY(signals != NULL))
-        signals_orphaned(signals);
 #else
     t->rest = NULL;
     if (t->context.flags & USER_DETACHED)
@@ -157,6 +153,18 @@ static inline struct uthread *next_after(struct lwp *lwp, struct uthread *self)
 #endif
 }
 
+/* No signal is for it any more. What it was told of it leaves to others. */
+static inline void signals_shun(struct uthread *self)
+{
+    uint64_t awaited = ~self->rest->mask | self->rest->sigwait;
+
+    USER_STORE(self->rest->mask, ~UINT64_C(0));
+    USER_STORE(self->rest->sigwait, 0);
+    mask_changed();
+    if (USER_UNLIKELY((awaited & USER_LOAD(lib.pending)) != 0))
+        signals_left(awaited);
+}
+
 /* The stack and its TLS block are in use until switch_leave. Inlined, because a call that does not
  * return puts the processor's return addresses out of step: the joiner's next returns would be
  * mispredicted (17 ns of the 28 of a create and join). */
@@ -165,7 +173,7 @@ static inline __attribute__((always_inline, noreturn)) void leave(struct lwp *lw
 {
     struct uthread *next;
 
-    USER_STORE(self->rest->mask, ~UINT64_C(0)); /* no signal is for it any more */
+    signals_shun(self);
     live_less(lwp);
 #if USER_MN
     if (USER_UNLIKELY(lib.multi)) {

@@ -132,7 +132,8 @@ static void thread_main(void)
         yield_to_higher(lwp, self, false);
 #if USER_MN
     /* Its ID was told before it began; the switch to a new thread does not ask for a tag. */
-    if (USER_UNLIKELY(USER_LOAD(self->rest->pending) & ~self->rest->mask))
+    if (USER_UNLIKELY((USER_LOAD(self->rest->pending) | USER_LOAD(lib.pending)) &
+                      ~self->rest->mask))
         signals_deliver(self, NULL);
 #endif
     void *value = self->rest->entry(self->rest->arg);

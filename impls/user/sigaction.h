@@ -41,7 +41,7 @@ static void signal_later(struct lwp *lwp, const siginfo_t *info)
         poller_kick();
 #endif
     if (!ring_empty(lwp) || USER_LOAD(lib.slow.signals) ||
-        (rest && USER_LOAD(rest->pending) & ~rest->mask))
+        (rest && (USER_LOAD(rest->pending) | USER_LOAD(lib.pending)) & ~rest->mask))
         retry_soon(lwp);
 }
 
@@ -130,7 +130,7 @@ static void on_signal(int sig, siginfo_t *info, void *context)
             lwp->signals.kernel = SIGNALS_OURS;
         }
     } while (!ring_empty(lwp) ||
-             ((USER_LOAD(self->rest->pending) | USER_LOAD(signals.pending)) & ~self->rest->mask));
+             ((USER_LOAD(self->rest->pending) | USER_LOAD(lib.pending)) & ~self->rest->mask));
     renew_frame(uc);
 }
 
@@ -222,7 +222,7 @@ static void signal_purge(struct lwp *lwp, int sig)
         thread_unlock(t);
     }
     lock_take(&lib.signal_lock);
-    while (signal_take(&signals.kept, &signals.pending, sig, NULL))
+    while (signal_take(&signals.kept, &lib.pending, sig, NULL))
         ;
     USER_STORE(lib.lowered, lib.lowered & ~bit);
     lock_release(&lib.signal_lock);
@@ -338,7 +338,7 @@ static void signals_end(struct lwp *lwp)
     }
     memset(&signals, 0, sizeof(signals));
     memset(&lwp->signals, 0, sizeof(lwp->signals));
-    lib.lowered = 0;
+    lib.lowered = lib.pending = 0;
     lib.signals_used = false;
 }
 
@@ -348,7 +348,7 @@ static void signals_end(struct lwp *lwp)
 static void signals_fork(struct lwp *lwp, bool all)
 {
     for (int sig = 1; sig < NSIG; sig++)
-        while (signal_take(&signals.kept, &signals.pending, sig, NULL))
+        while (signal_take(&signals.kept, &lib.pending, sig, NULL))
             ;
     for (size_t i = 0; i < lib.table_used; i++) {
         struct uthread_rest *rest = lib.table[i].rest;

@@ -201,8 +201,24 @@ static inline bool is_retry(const siginfo_t *info)
             (info->si_code == SI_TKILL && info->si_pid == lib.pid));
 }
 
+#if USER_MN
+static inline void light(void); /* doze.h */
+#endif
+
+/* A signal that comes after the mask was stored is treated by that; one that came before is seen
+ * when the caller looks for it after this: see signals_assign. */
+static inline void mask_changed(void)
+{
+#if USER_MN
+    light();
+#else
+    atomic_signal_fence(memory_order_seq_cst);
+#endif
+}
+
 /* signals.h */
 static void signals_look(struct lwp *lwp);
+static void signals_left(uint64_t bits);
 static void signals_deliver(struct uthread *self, ucontext_t *uc);
 #if !USER_MN
 static bool signals_may_come(void);

@@ -8,15 +8,15 @@
 
 static void signals_adopt(uint64_t bits); /* sigaction.h */
 
-/* A signal that comes after the mask was stored is treated by that; one that came before is seen
- * when the caller looks for it after this: see signals_route. */
-static inline void mask_changed(void)
+/* The calling thread's. What it does not let in any more may be another's. */
+static inline void mask_set(struct uthread *self, uint64_t mask)
 {
-#if USER_MN
-    light();
-#else
-    atomic_signal_fence(memory_order_seq_cst);
-#endif
+    uint64_t before = self->rest->mask;
+
+    USER_STORE(self->rest->mask, mask);
+    mask_changed();
+    if (USER_UNLIKELY((mask & ~before & USER_LOAD(lib.pending)) != 0))
+        signals_left(mask & ~before);
 }
 
 static int user_mask(int how, const sigset_t *set, sigset_t *old)
@@ -37,14 +37,13 @@ static int user_mask(int how, const sigset_t *set, sigset_t *old)
             return EINVAL;
         if (USER_UNLIKELY(now & ~signals.known))
             signals_adopt(now & ~signals.known);
-        USER_STORE(rest->mask, now);
-        mask_changed();
+        mask_set(self, now);
     }
     if (old)
         bits_to(before, old);
-    if (USER_UNLIKELY((before & ~now &
-                       (USER_LOAD(rest->pending) | USER_LOAD(signals.pending) |
-                        USER_LOAD(lib.lowered))) != 0) ||
+    if (USER_UNLIKELY(
+            (before & ~now &
+             (USER_LOAD(rest->pending) | USER_LOAD(lib.pending) | USER_LOAD(lib.lowered))) != 0) ||
         USER_UNLIKELY(USER_LOAD(lib.slow.signals)))
         signals_deliver(self, NULL);
     return 0;
@@ -209,52 +208,33 @@ static int user_pending(sigset_t *set)
     if (USER_LOAD(lib.lowered))
         SYS_CALL(SYS_rt_sigpending, &kernel, sizeof(kernel), 0, 0, 0, 0);
     sigemptyset(set);
-    bits_to((rest->pending | signals.pending | kernel) & rest->mask, set);
+    bits_to((rest->pending | USER_LOAD(lib.pending) | kernel) & rest->mask, set);
     return 0;
 }
 
-/* A thread has ended, or is about to: what was for it alone has missed it, what was for the process
- * has not. */
-static __attribute__((noinline)) void signals_orphaned(struct user_signal *s)
-{
-    while (s) {
-        struct user_signal *next = s->next;
-        siginfo_t info = s->info;
-        bool process = s->process;
-
-        lock_take(&lib.signal_lock);
-        signals.queued--;
-        signal_free(s); /* so that there is one for signals_route */
-        lock_release(&lib.signal_lock);
-        if (process)
-            signals_route(lwp_self(), &info);
-        s = next;
-    }
-}
-
 /* No signal is for t any more. t is locked. */
-static struct user_signal *signals_close(struct uthread *t)
+static void signals_close(struct uthread *t)
 {
     struct user_signal *s;
 
     lock_take(&lib.signal_lock);
-    s = t->rest->signals;
-    USER_STORE(t->rest->mask, ~UINT64_C(0));
-    t->rest->signals = NULL;
     USER_STORE(t->rest->pending, 0);
+    while ((s = t->rest->signals)) {
+        t->rest->signals = s->next;
+        signals.queued--;
+        signal_free(s);
+    }
     lock_release(&lib.signal_lock);
-    return s;
 }
 
+/* It ends: what was for it alone has missed it, what was for the process has not. */
 static void signals_drop(struct uthread *t)
 {
-    struct user_signal *s;
-
+    signals_shun(t);
     thread_lock(t);
-    s = signals_close(t);
+    signals_close(t);
     tp_untag(t);
     thread_unlock(t);
-    signals_orphaned(s);
 }
 
 #endif

@@ -7,13 +7,16 @@
  * "Implementing Lightweight Threads" (USENIX Summer), whose four cases of a signal to the process
  * are in signals_route():
  *   1. the thread that runs has it open: its handler is run there, at once;
- *   2. another thread has it open: it is pending for that one from now on, and its handler is run
- *      when the library switches to it. If it waits for something it is interrupted for that, and
- *      waits again; but not one that a condition has let go to its mutex: it has its turn first;
+ *   2. another thread has it open: that one is told, and runs the handler when the library switches
+ *      to it. If it waits for something it is interrupted for that, and waits again; but not one
+ *      that a condition has let go to its mutex: it has its turn first;
  *   3. (several LWPs) that thread runs on another one, which is told by a directed signal;
- *   4. nobody has it open: it waits here, for the process; the kernel's mask is lowered, and raised
- *      again by whoever opens it.
+ *   4. nobody has it open: the kernel's mask is lowered, and raised again by whoever opens it.
  * Who waits for a signal in sigwait goes before all of these.
+ *
+ * In all four it is pending for the process until somebody takes it, whoever was told: everybody
+ * sees it, and may take it, until then. Who was told and then does not take it (blocks it, ends,
+ * returns from sigwait with another one) tells another: signals_left.
  *
  * Signals of one thread, and of the process, are kept by number and then by age, as the kernel
  * would: a standard one once, a real-time one as often as it was sent.
@@ -23,7 +26,6 @@
 
 struct user_signal {
     struct user_signal *next;
-    bool process; /* it was for the process, and only happens to be kept for this thread */
     siginfo_t info;
 };
 
@@ -32,12 +34,12 @@ struct user_signal {
 
 /* Invariants: known: the library has taken over what the kernel does with them (sigaction.h), so
  * that action is true; FAULTS and NEVER count as known from the start. handlers: those of them with
- * a function. pending is the set in kept. Changed in the library's own code only, or by the handler
+ * a function. Changed in the library's own code only, or by the handler
  * while that is not interrupted. */
 static struct {
     uint64_t known, handlers;
-    uint64_t pending;         /* for the process: nobody has them open */
-    struct user_signal *kept; /* those */
+    uint64_t searched;        /* see signals_left */
+    struct user_signal *kept; /* for the process: those of lib.pending */
     struct user_signal *free;
     size_t queued, stocked; /* kept for anybody; in the free list */
     struct queue waiters;   /* threads in sigwait */
@@ -84,7 +86,7 @@ static void signals_stock(void)
 }
 
 /* Adds it to a list and its set. EAGAIN: there is no memory at hand. */
-static int signal_add(struct user_signal **list, uint64_t *set, const siginfo_t *info, bool process)
+static int signal_add(struct user_signal **list, uint64_t *set, const siginfo_t *info)
 {
     struct user_signal **place = signal_place(list, info->si_signo), *s = signals.free;
     uint64_t bit = signal_bit(info->si_signo);
@@ -97,7 +99,6 @@ static int signal_add(struct user_signal **list, uint64_t *set, const siginfo_t 
     USER_STORE(signals.stocked, signals.stocked - 1);
     signals.queued++;
     s->info = *info;
-    s->process = process;
     s->next = *place;
     USER_STORE(*place, s);
     USER_STORE(*set, *set | bit);
@@ -115,8 +116,11 @@ static bool signal_take(struct user_signal **list, uint64_t *set, int sig, sigin
     if (!s || s->info.si_signo != sig)
         return false;
     USER_STORE(*list, s->next);
-    if (!s->next || s->next->info.si_signo != sig)
+    if (!s->next || s->next->info.si_signo != sig) {
         USER_STORE(*set, *set & ~signal_bit(sig));
+        if (set == &lib.pending)
+            USER_STORE(signals.searched, signals.searched & ~signal_bit(sig));
+    }
     if (info)
         *info = s->info;
     signal_free(s);
@@ -127,16 +131,16 @@ static bool signal_take(struct user_signal **list, uint64_t *set, int sig, sigin
 /* The lowest of the set that is pending for t or the process; 0: none. */
 static int signal_next(struct uthread *t, uint64_t set, siginfo_t *info)
 {
-    uint64_t any = (USER_LOAD(t->rest->pending) | USER_LOAD(signals.pending)) & set;
+    uint64_t any = (USER_LOAD(t->rest->pending) | USER_LOAD(lib.pending)) & set;
     int sig;
 
     if (!any)
         return 0;
     lock_take(&lib.signal_lock);
-    any = (t->rest->pending | signals.pending) & set;
+    any = (t->rest->pending | lib.pending) & set;
     sig = any ? __builtin_ctzll(any) + 1 : 0;
     if (sig && !signal_take(&t->rest->signals, &t->rest->pending, sig, info))
-        signal_take(&signals.kept, &signals.pending, sig, info);
+        signal_take(&signals.kept, &lib.pending, sig, info);
     lock_release(&lib.signal_lock);
     return sig;
 }
@@ -172,115 +176,136 @@ static void signal_poke(struct lwp *lwp, struct uthread *t)
 #endif
 }
 
-/* It is pending for t. kept: not this one, but the oldest of its number that waits for the process,
- * which is not out of a list at any moment: nobody takes a younger one before it. ENOENT: there is
- * none any more. EAGAIN. */
-static int signal_give(struct uthread *t, const siginfo_t *info, bool kept)
+/* set: of those that concern what is pending for the process. */
+static void signals_note(uint64_t *set, uint64_t bit, bool in)
 {
-    siginfo_t oldest;
-    int err = 0;
-
     lock_take(&lib.signal_lock);
-    if (kept && !signal_take(&signals.kept, &signals.pending, info->si_signo, &oldest))
-        err = ENOENT;
-    else
-        err = signal_add(&t->rest->signals, &t->rest->pending, kept ? &oldest : info, true);
+    USER_STORE(*set, in ? *set | (lib.pending & bit) : *set & ~bit);
     lock_release(&lib.signal_lock);
-    return err;
 }
 
-/* A thread that waits for it in sigwait gets it: it is pending for that one, which goes on. ESRCH:
- * there is none. Else what signal_give answers. */
-static int waiter_offer(struct lwp *lwp, const siginfo_t *info, bool kept)
+/* Who waits for it in sigwait goes on, and takes it. False: nobody does. */
+static bool waiter_tell(struct lwp *lwp, uint64_t bit)
 {
-    uint64_t bit = signal_bit(info->si_signo);
     struct uthread *t;
-    int err = ESRCH;
 
     list_lock(&signals.waiters);
     for (t = signals.waiters.head; t && !(t->rest->sigwait & bit); t = t->next)
         ;
-    if (t) {
-        err = signal_give(t, info, kept);
-        if (!err)
-            take_off(t);
-    }
+    if (t)
+        take_off(t);
     list_unlock(&signals.waiters);
-    if (!err)
+    if (t)
         make_ready_as(lwp, t, USER_EARLY);
-    return err;
+    return t != NULL;
 }
 
-/* t gets it, if it has it open. ESRCH: it has not. Else what signal_give answers. */
-static int open_offer(struct lwp *lwp, struct uthread *t, const siginfo_t *info, bool kept)
+/* t is locked. */
+static inline bool has_open(const struct uthread *t, uint64_t bit)
+{
+    return can_handle(t) && !(USER_LOAD(t->rest->mask) & bit);
+}
+
+/* t is to take it, if it has it open. False: it has not, or had not any more when it was told: see
+ * signals_assign. */
+static bool open_tell(struct lwp *lwp, struct uthread *t, uint64_t bit)
 {
     bool here = t == lwp->current && state_of(t) == USER_ACTIVE; /* the caller delivers */
-    int err = ESRCH;
+    uint32_t generation;
+    bool open;
 
     if (!USER_LOAD(t->rest))
-        return ESRCH;
+        return false;
     thread_lock(t);
-    if (can_handle(t) && !(USER_LOAD(t->rest->mask) & signal_bit(info->si_signo))) {
-        err = signal_give(t, info, kept);
-        if (!err && !here)
-            tp_tag(t);
-    }
+    generation = t->generation;
+    open = has_open(t, bit);
+    if (open && !here)
+        tp_tag(t);
     thread_unlock(t);
-    if (!err && !here)
-        signal_poke(lwp, t);
-    return err;
+    if (!open || here)
+        return open;
+    USER_POINT("user.signal.before-poke");
+    signal_poke(lwp, t);
+#if USER_MN
+    thread_lock(t);
+    open = t->generation == generation && has_open(t, bit);
+    thread_unlock(t);
+#else
+    (void)generation;
+#endif
+    return open;
 }
 
-/* Somebody who may have it: who waits for it; else the one that runs, the one that got the last, or
- * anybody who has it open. ESRCH, or what signal_give answers. */
-static int anybody_offer(struct lwp *lwp, const siginfo_t *info, bool kept)
+/* Somebody who may take it is told: who waits for it; else the one that runs, the one that was told
+ * last, or anybody who has it open. False: there is nobody. */
+static bool anybody_tell(struct lwp *lwp, uint64_t bit)
 {
     struct uthread *last = USER_LOAD(signals.last);
-    int err = waiter_offer(lwp, info, kept);
 
-    if (err == ESRCH)
-        err = open_offer(lwp, lwp->current, info, kept);
+    if (waiter_tell(lwp, bit) || open_tell(lwp, lwp->current, bit))
+        return true;
     if (USER_MUTANT("user-signal-current-only"))
-        return err;
-    if (err == ESRCH && last)
-        err = open_offer(lwp, last, info, kept);
-    for (size_t i = 0; err == ESRCH && i < USER_LOAD(lib.table_used); i++) {
-        err = open_offer(lwp, &lib.table[i], info, kept);
-        if (!err)
+        return false;
+    if (last && open_tell(lwp, last, bit))
+        return true;
+    for (size_t i = 0; i < USER_LOAD(lib.table_used); i++)
+        if (open_tell(lwp, &lib.table[i], bit)) {
             USER_STORE(signals.last, &lib.table[i]);
-    }
-    return err;
+            return true;
+        }
+    return false;
 }
 
-/* For the process. EAGAIN: no memory at hand; the signal is where it was.
+/* It is pending for the process.
  *
  * Who opens a signal stores its mask, light(), and looks at `pending`; who awaits one goes on the
- * list, light(), and looks. Here it becomes pending, heavy(), and everybody is asked once more: one
- * of both sees the other. What is kept of its number came first. */
-static int signals_route(struct lwp *lwp, const siginfo_t *info)
+ * list, light(), and looks. Here, after it became pending, heavy(), and everybody is asked once
+ * more: one of both sees the other. Who blocks one stores its mask, light(), and tells another one
+ * if it is pending; open_tell looks at the mask again after heavy() in signal_poke: likewise. */
+static void signals_assign(struct lwp *lwp, uint64_t bit)
 {
-    uint64_t bit = signal_bit(info->si_signo);
-    int err = USER_LOAD(signals.pending) & bit ? ESRCH : anybody_offer(lwp, info, false);
-
-    if (err != ESRCH)
-        return err;
-    lock_take(&lib.signal_lock);
-    err = signal_add(&signals.kept, &signals.pending, info, true);
-    if (!err)
-        USER_STORE(lib.lowered, lib.lowered | bit);
-    lock_release(&lib.signal_lock);
-    if (err)
-        return err;
-    for (;;) {
+    if (!anybody_tell(lwp, bit)) {
+        signals_note(&lib.lowered, bit, true);
 #if USER_MN
         heavy();
 #endif
-        if (anybody_offer(lwp, info, true))
-            return 0; /* nobody, or who opened it has it */
-        lock_take(&lib.signal_lock);
-        USER_STORE(lib.lowered, lib.lowered & ~bit);
-        lock_release(&lib.signal_lock);
+        if (!anybody_tell(lwp, bit))
+            return;
+        signals_note(&lib.lowered, bit, false);
     }
+    if (USER_UNLIKELY(USER_LOAD(signals.searched) & bit))
+        signals_note(&signals.searched, bit, false);
+}
+
+/* The caller does not take those of them that are pending, although it may have been told to.
+ *
+ * searched: nobody else has it open, but who opened it since, when it was pending already, and
+ * looks for himself. So there is one search in the time for which a number is pending, however many
+ * of it there are. */
+static __attribute__((noinline)) void signals_left(uint64_t bits)
+{
+    if (USER_MUTANT("user-signal-kept-for-one"))
+        return;
+    for (bits &= USER_LOAD(lib.pending) & ~USER_LOAD(signals.searched); bits; bits &= bits - 1) {
+        uint64_t bit = bits & -bits;
+
+        signals_note(&signals.searched, bit, true);
+        if (anybody_tell(lwp_self(), bit))
+            signals_note(&signals.searched, bit, false);
+    }
+}
+
+/* For the process. EAGAIN: no memory at hand; the signal is where it was. */
+static int signals_route(struct lwp *lwp, const siginfo_t *info)
+{
+    int err;
+
+    lock_take(&lib.signal_lock);
+    err = signal_add(&signals.kept, &lib.pending, info);
+    lock_release(&lib.signal_lock);
+    if (!err)
+        signals_assign(lwp, signal_bit(info->si_signo));
+    return err;
 }
 
 /* For t alone; it is locked, and lives; gives back the lock. */
@@ -291,7 +316,7 @@ static int signal_keep(struct lwp *lwp, struct uthread *t, const siginfo_t *info
     int err;
 
     lock_take(&lib.signal_lock);
-    err = signal_add(&t->rest->signals, &t->rest->pending, info, false);
+    err = signal_add(&t->rest->signals, &t->rest->pending, info);
     lock_release(&lib.signal_lock);
 #if USER_MN
     if (!here)
@@ -344,7 +369,7 @@ static void signals_look(struct lwp *lwp)
  * is kept here of a standard one stands for all that came after it. */
 static void signals_raise(uint64_t bits)
 {
-    uint64_t twice = bits & USER_LOAD(signals.pending) & SIGNALS_STANDARD;
+    uint64_t twice = bits & USER_LOAD(lib.pending) & SIGNALS_STANDARD;
     struct timespec now = {0, 0};
 
     if (twice)

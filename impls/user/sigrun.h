@@ -13,7 +13,8 @@
 #include <fenv.h>
 #include <ucontext.h>
 
-static int default_action(int sig, const siginfo_t *info); /* sigaction.h */
+static int default_action(int sig, const siginfo_t *info);        /* sigaction.h */
+static inline void mask_set(struct uthread *self, uint64_t mask); /* sigmask.h */
 
 /* The kernel does with it what it is to do with it, before this returns. Leaves errno alone. */
 static int signal_to_kernel(const siginfo_t *info)
@@ -94,8 +95,8 @@ static void signal_handle(struct uthread *self, siginfo_t *info, ucontext_t *uc)
         signals.action[sig].sa_handler = SIG_DFL;
         signals.handlers &= ~bit;
     }
-    USER_STORE(rest->mask, mask | (bits_of(&act.sa_mask) & ~SIGNALS_NEVER) |
-                               (act.sa_flags & SA_NODEFER ? 0 : bit));
+    mask_set(self, mask | (bits_of(&act.sa_mask) & ~SIGNALS_NEVER) |
+                       (act.sa_flags & SA_NODEFER ? 0 : bit));
     rest->in_handler++;
     kernel_sync(lwp_self());
     if (uc)
@@ -105,7 +106,7 @@ static void signal_handle(struct uthread *self, siginfo_t *info, ucontext_t *uc)
     rest->in_handler--;
     rest->handled++;
     rest->io_handled |= USER_HANDLED | (act.sa_flags & SA_RESTART ? 0 : USER_NO_RESTART);
-    USER_STORE(rest->mask, mask);
+    mask_set(self, mask);
 }
 
 /* All that the calling thread has open and that is pending for it or for the process. */

@@ -11,6 +11,9 @@
  * come. */
 static int signal_wait(uint64_t set, siginfo_t *info, int *sig, const struct user_deadline *until)
 {
+    uint64_t outer = lwp_self()->current->rest->sigwait; /* this may be a handler in the same */
+    bool told = false;
+
     set &= SIGNALS_OURS;
     if (set & ~signals.known)
         signals_adopt(set & ~signals.known);
@@ -27,22 +30,28 @@ static int signal_wait(uint64_t set, siginfo_t *info, int *sig, const struct use
         kernel_sync(lwp);
         if (USER_LOAD(lib.slow.signals))
             signals_deliver(self, NULL);
-        if (*sig)
+        if (*sig) {
+            USER_STORE(rest->sigwait, outer);
+            if (told) /* perhaps of another one */
+                signals_left(set);
             return 0;
-        if ((USER_LOAD(rest->pending) | USER_LOAD(signals.pending)) & set)
+        }
+        if ((USER_LOAD(rest->pending) | USER_LOAD(lib.pending)) & set)
             continue; /* the kernel had it */
-        if (until && deadline_due(until))
+        if (until && deadline_due(until)) {
+            USER_STORE(rest->sigwait, outer);
             return EAGAIN;
+        }
         USER_STORE(rest->sigwait, set);
         list_lock(&signals.waiters);
         wait_on(lwp_self(), self, &signals.waiters, USER_WAITS_SIGNAL);
         list_unlock(&signals.waiters);
         mask_changed();
-        if ((USER_LOAD(rest->pending) | USER_LOAD(signals.pending)) & set)
+        if ((USER_LOAD(rest->pending) | USER_LOAD(lib.pending)) & set)
             interrupt(lwp_self(), self);
         deadline_arm(self, until);
         park(self);
-        USER_STORE(rest->sigwait, 0);
+        told = true;
         deadline_disarm(self, until);
     }
 }
@@ -71,8 +80,7 @@ static int user_suspend(const sigset_t *mask)
 
     if (during & ~signals.known)
         signals_adopt(during & ~signals.known);
-    USER_STORE(rest->mask, during);
-    mask_changed();
+    mask_set(self, during);
     for (;;) {
         signals_deliver(self, NULL);
         if (rest->handled != handled)
@@ -85,12 +93,11 @@ static int user_suspend(const sigset_t *mask)
 #endif
         list_unlock(rest);
         mask_changed();
-        if ((USER_LOAD(rest->pending) | USER_LOAD(signals.pending)) & ~during)
+        if ((USER_LOAD(rest->pending) | USER_LOAD(lib.pending)) & ~during)
             interrupt(lwp_self(), self);
         park(self);
     }
-    USER_STORE(rest->mask, before);
-    mask_changed();
+    mask_set(self, before);
     signals_deliver(self, NULL);
     return 0;
 }

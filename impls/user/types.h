@@ -228,6 +228,7 @@ struct library {
     uint64_t reserved;     /* signals that are the library's own: a set */
     bool signals_used;     /* the kernel calls the library for some */
     uint64_t lowered;      /* signals that nobody has open: the kernel is to block them */
+    uint64_t pending;      /* signals to the process that nobody has taken: signals.kept */
     void *tp;              /* the first kernel thread's own thread pointer */
     struct slab_node *slabs;
     struct stack_pool pools[2][USER_SIZES]; /* [guarded] */
