@@ -27,7 +27,7 @@
 #include <sys/types.h>
 #include <time.h>
 
-#define TL_ABI 5 /* changes when a plugin compiled against an older header would misbehave */
+#define TL_ABI 6 /* changes when a plugin compiled against an older header would misbehave */
 
 /* Promises that no function pointer can express. */
 enum tl_trait {
@@ -242,6 +242,9 @@ struct tl_signal_ops {
      * where what the kernel has of a signal is not known to the library at once: when this returns,
      * it is, to all threads. EAGAIN: the queue of real-time signals is full. EINVAL */
     int (*send)(int sig, const union sigval *value);
+    /* How many handlers the caller is in; all but the outer `most` of them it has left by a jump
+     * (siglongjmp), UINT32_MAX: none. NULL: nothing is kept of them. */
+    uint32_t (*handlers)(uint32_t most);
 };
 
 /* fork in a threaded process: fork1 semantics (only the caller lives on in the child). */

@@ -18,7 +18,7 @@ static struct sigaction actions[NSIG];
 
 /* Where the masks are not the kernel's, signals for faults are the kernel's still (and those that
  * were sent with such a number): it knows which of them wait. */
-static bool is_fault(int sig)
+bool veneer_is_fault(int sig)
 {
     return !(veneer.impl->traits & TL_ONE_TO_ONE) &&
            (sig == SIGSEGV || sig == SIGBUS || sig == SIGFPE || sig == SIGILL || sig == SIGTRAP ||
@@ -29,7 +29,7 @@ static void on_signal(int sig, siginfo_t *info, void *context)
 {
     struct veneer_thread *self = veneer_here();
     struct sigaction action = actions[sig];
-    bool masks = veneer.running && is_fault(sig) && veneer.impl->signal;
+    bool masks = veneer.running && veneer_is_fault(sig) && veneer.impl->signal;
     sigset_t mask;
 
     if (action.sa_flags & (int)SA_RESETHAND)
@@ -216,7 +216,7 @@ int WRAP(sigpending)(sigset_t *set)
     err = veneer.impl->signal->pending(set);
     if (!err && !sigpending(&kernel))
         for (int sig = 1; sig < SIGRTMIN; sig++)
-            if (is_fault(sig) && sigismember(&kernel, sig))
+            if (veneer_is_fault(sig) && sigismember(&kernel, sig))
                 sigaddset(set, sig);
     return veneer_answer(err);
 }

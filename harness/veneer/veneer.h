@@ -22,7 +22,7 @@
  *     futex.c     waiting for a word of this process, and syscall(SYS_futex)
  *     signal.c    handlers, masks, waiting        wait.c   sleep, select, poll, waitpid
  *     io.c        read, write, sockets            fork.c   fork
- *     epoll.c     epoll_wait
+ *     epoll.c     epoll_wait                      jump.c   siglongjmp
  *     stdio.c     the lock of a FILE
  *     c11.c       <threads.h>                     cxx.c    std::thread, std::condition_variable
  *
@@ -243,6 +243,8 @@ void veneer_breathe(void);
 /* Until fd is ready for `events`: 0, EINTR, or an error number. At once where the plain call may
  * wait by itself. Inside POINT. */
 int veneer_wait_fd(int fd, short events);
+
+bool veneer_is_fault(int sig); /* signal.c: its mask is the kernel's, whatever keeps the others */
 
 /* np.c: what the implementation is asked for, for a policy of the program's. */
 struct tl_sched veneer_sched(int policy, int priority);

@@ -14,8 +14,9 @@
  * handler may switch threads. What the kernel's mask is at the return (sigreturn) is what the LWP
  * wants at that moment, not what it was before: all is blocked once more while that is written.
  *
- * Not so: siglongjmp out of a handler restores the kernel's mask, not the thread's. sigaction(2)
- * and sigprocmask(2) called past the library are not seen by it.
+ * Not so: siglongjmp out of a handler restores the kernel's mask, not the thread's, unless whoever
+ * jumps says so (user_handlers, user_mask). sigaction(2) and sigprocmask(2) called past the library
+ * are not seen by it.
  */
 #ifndef TL_USER_SIGACTION_H
 #define TL_USER_SIGACTION_H
@@ -374,6 +375,7 @@ static const struct tl_signal_ops user_signal_ops = {
     .pending = user_pending,
     .action = user_action,
     .send = user_send,
+    .handlers = user_handlers,
 };
 
 #endif

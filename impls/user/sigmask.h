@@ -49,6 +49,16 @@ static int user_mask(int how, const sigset_t *set, sigset_t *old)
     return 0;
 }
 
+/* Of a jump: the handlers' frames are gone. */
+static uint32_t user_handlers(uint32_t most)
+{
+    struct uthread_rest *rest = lwp_self()->current->rest;
+
+    if (rest->in_handler > most)
+        rest->in_handler = most;
+    return rest->in_handler;
+}
+
 /* What nobody handles has its effect on the process, whichever thread it is for. */
 static bool acts_at_once(const struct uthread *t, uint64_t bit)
 {
