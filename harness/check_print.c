@@ -98,6 +98,15 @@ static void print_again(const struct check_case *c, const struct request *reques
     printf(" %s\"\n", c->check->name);
 }
 
+void check_tap_notes(const struct check_case *c)
+{
+    for (const char *line = c->notes; line && *line;) {
+        size_t n = strcspn(line, "\n");
+        printf("#   %.*s\n", (int)n, line);
+        line += n + (line[n] == '\n');
+    }
+}
+
 void check_tap_result(const struct check_case *c, size_t number, const struct request *request)
 {
     bool failed = c->status != TL_OK && c->status != TL_UNSUPPORTED;
@@ -114,11 +123,7 @@ void check_tap_result(const struct check_case *c, size_t number, const struct re
         print_escaped(c->reason, '#');
     }
     putchar('\n');
-    for (const char *line = c->notes; line && *line;) {
-        size_t n = strcspn(line, "\n");
-        printf("#   %.*s\n", (int)n, line);
-        line += n + (line[n] == '\n');
-    }
+    check_tap_notes(c);
     if (failed || !expected) {
         printf("  ---\n  verdict: %s\n", check_verdict(c->status));
         printf("  message: \"");

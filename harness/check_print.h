@@ -12,6 +12,7 @@ const char *check_verdict(enum tl_status status);
  * the command that plays a failure again repeats of it. */
 void check_tap_plan(const struct check_plan *plan);
 void check_tap_result(const struct check_case *c, size_t number, const struct request *request);
+void check_tap_notes(const struct check_case *c); /* what it said; of each result, too */
 void check_tap_end(const struct check_plan *plan, uint64_t wall_ns);
 
 /* Writes a JUnit file: a suite per implementation, a case per property. Returns 0 or an error

@@ -175,6 +175,14 @@ static void report(struct torture *t, struct check_case *c, size_t number)
     fflush(stdout);
 }
 
+/* With what its programs said. played: one of them at least. */
+static void report_sound(const struct check_case *c, size_t number, bool played)
+{
+    printf("ok %zu - %s %s%s%s\n", number, c->impl->name, c->check->name, played ? "" : " # SKIP ",
+           played ? "" : c->reason);
+    check_tap_notes(c);
+}
+
 /* Sets those of the parameters that --set lists values of, out of what the implementation knows. */
 static void draw(const struct torture *t, struct check_case *c)
 {
@@ -230,7 +238,9 @@ static size_t fill(struct torture *t, size_t size, const struct tl_mutant *mutan
     while (n < size && t->live) {
         struct check_case *c = &t->batch[n];
         if (!t->down[t->next]) {
+            free(c->notes);
             *c = t->plan.cases[t->next];
+            c->notes = NULL;
             c->mutant = mutant;
             c->seed = t->seed;
             c->deadline_ns = t->request->deadline_ns ? t->request->deadline_ns : t->patience_ns;
@@ -253,6 +263,8 @@ static size_t play(struct torture *t, size_t n)
         struct check_case *c = &t->batch[i];
         t->played += c->done;
         if (c->done && c->status == TL_OK) {
+            char **said = &t->plan.cases[t->of[i]].notes;
+            *said = *said || !c->notes ? *said : strdup(c->notes);
             t->sound[t->of[i]] = true;
             t->longest_ns = c->wall_ns > t->longest_ns ? c->wall_ns : t->longest_ns;
         }
@@ -320,9 +332,7 @@ int verb_torture(struct request *request)
     while (t.live && now_ns() < t.until_ns);
     for (size_t i = 0; i < t.plan.n; i++)
         if (!t.down[i])
-            printf("ok %zu - %s %s%s%s\n", i + 1, t.plan.cases[i].impl->name,
-                   t.plan.cases[i].check->name, t.sound[i] ? "" : " # SKIP ",
-                   t.sound[i] ? "" : t.plan.cases[i].reason);
+            report_sound(&t.plan.cases[i], i + 1, t.sound[i]);
     printf("# %zu programs, seeds %llu to %llu", t.played, (unsigned long long)request->seed,
            (unsigned long long)t.highest);
     if (t.refused)

@@ -282,6 +282,13 @@ def test_torture_takes_lists_of_values():
     assert result.returncode == 2
 
 
+def test_torture_forks_all_threads():
+    result = threadlab("check", "--torture", "5s", "--seed", "1", "--impl", "green", "--mutant",
+                       "forkall-is-fork1", "torture.random", timeout=600)
+    assert result.returncode == 1 and "process that fork_all has made" in result.stdout
+    assert re.search("^#     thread .* forks all threads$", result.stdout, re.M)
+
+
 def test_torture_says_what_it_could_not_play():
     result = threadlab("check", "--torture", "1s", "--seed", "1", "--impl", "hybrid", "--set",
                        "policy=priority", "--set", "preempt=timer", "torture.random", timeout=300)

@@ -15,6 +15,7 @@ struct player {
     uint64_t random;
     enum { RUNS, BLOCKED, CANCELED, GONE } state[PROGRAM_THREADS];
     unsigned children[PROGRAM_THREADS]; /* neither joined nor detached */
+    bool forked_all;
 };
 
 static unsigned below(struct player *g, unsigned n)
@@ -140,17 +141,32 @@ static void alone(struct player *g, enum op_kind kind, unsigned arg)
     add(g, kind, any_running(g), arg, g->p->nparts++);
 }
 
-/* ThreadSanitizer does not follow a fork of several threads; the allocator of AddressSanitizer (gcc
- * 12) may be left locked in the child. */
-static bool can_fork(const struct tl_impl *impl)
+const char *program_no_fork(const struct tl_impl *impl)
 {
 #if defined(__SANITIZE_THREAD__)
-    return (void)impl, false;
+    return (void)impl, "ThreadSanitizer does not follow a fork of several threads";
 #elif defined(__SANITIZE_ADDRESS__)
-    return !(impl->traits & TL_ONE_TO_ONE);
+    return impl->traits & TL_ONE_TO_ONE
+               ? "the allocator of AddressSanitizer (gcc 12) may be left locked in the child"
+               : NULL;
 #else
-    return (void)impl, true;
+    return (void)impl, NULL;
 #endif
+}
+
+static void forks(struct player *g)
+{
+    const struct tl_fork_ops *ops = g->impl->fork;
+    unsigned which = below(g, 8);
+
+    if (!ops || program_no_fork(g->impl))
+        return;
+    if (which < 2 && ops->fork)
+        alone(g, OP_FORK, 0);
+    if (which == 2 && ops->fork_all && !g->forked_all) {
+        g->forked_all = true;
+        alone(g, OP_FORK_ALL, 0);
+    }
 }
 
 static void step(struct player *g)
@@ -211,8 +227,7 @@ static void step(struct player *g)
             block(g);
         break;
     default:
-        if (impl->fork && impl->fork->fork && can_fork(impl) && below(g, 4) == 0)
-            alone(g, OP_FORK, 0);
+        forks(g);
         break;
     }
 }
@@ -299,6 +314,7 @@ void program_print(const struct program *p, void (*line)(const char *text, void 
                                                 "sends itself a signal",
                                                 "sends a signal to thread",
                                                 "forks",
+                                                "forks all threads",
                                                 "blocks for ever",
                                                 "cancels thread"};
     char text[160];
@@ -306,7 +322,7 @@ void program_print(const struct program *p, void (*line)(const char *text, void 
     for (unsigned i = 0; i < p->nops; i++) {
         const struct op *op = &p->ops[i];
         bool plain = op->kind == OP_YIELD || op->kind == OP_KEY || op->kind == OP_KILL_SELF ||
-                     op->kind == OP_FORK || op->kind == OP_BLOCK;
+                     op->kind == OP_FORK || op->kind == OP_FORK_ALL || op->kind == OP_BLOCK;
         int n = snprintf(text, sizeof(text), "thread %u %s", op->thread, words[op->kind]);
 
         if (!plain)

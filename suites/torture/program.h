@@ -34,6 +34,7 @@ enum op_kind {
     OP_KILL_SELF, /* a signal to itself: has run when kill returns */
     OP_KILL,      /* a signal to thread arg, which runs or has ended, but is not joined */
     OP_FORK,      /* a child that creates and joins a thread */
+    OP_FORK_ALL,  /* a child that plays the rest of the program, too; once */
     OP_BLOCK,     /* for ever, until it is cancelled */
     OP_CANCEL,    /* thread arg, which blocks or will */
     OP_KINDS
@@ -63,6 +64,9 @@ struct program {
 /* Draws the program of ctx->seed out of what ctx->impl offers, and leaves out the parts that
  * tl_without names, with all that needs them. */
 void program_draw(const struct tl_ctx *ctx, struct program *p);
+
+/* Why programs of this implementation do not fork in this build; NULL: they do, if it can. */
+const char *program_no_fork(const struct tl_impl *impl);
 
 /* One line for each step, in the order of play. */
 void program_print(const struct program *p, void (*line)(const char *text, void *arg), void *arg);

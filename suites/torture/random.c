@@ -35,6 +35,8 @@ static struct {
     struct tl_sem never; /* posted */
     struct tl_key key;
     bool has_key;
+    pid_t copy;         /* that fork_all has made; 0: none */
+    _Atomic bool is_it; /* this process is */
     _Atomic unsigned ended, values, destroyed, to_itself, handled, cleaned, serial;
 } w;
 
@@ -164,6 +166,32 @@ static void fork_one(void)
               "the child of a fork ended with status %#x", status);
 }
 
+/* The copy goes on with the program, as the original does, and is judged alike (after). */
+static void fork_all(void)
+{
+    pid_t pid = -1;
+    int err = w.ctx->impl->fork->fork_all(&pid);
+
+    /* EAGAIN: not while a thread is held up in the kernel. */
+    if (err == ENOTSUP || err == EAGAIN || !TL_EXPECT(w.ctx, err == 0, "fork_all answered %d", err))
+        return;
+    if (pid)
+        w.copy = pid;
+    else
+        atomic_store(&w.is_it, true);
+}
+
+/* In after(). */
+static void await_copy(void)
+{
+    int status = 0;
+
+    tl_step(w.ctx, "waiting for the process that fork_all has made");
+    if (w.copy && TL_EXPECT(w.ctx, waitpid(w.copy, &status, 0) == w.copy, "waitpid: %d", errno))
+        TL_EXPECT(w.ctx, WIFEXITED(status) && WEXITSTATUS(status) == 0,
+                  "the child of fork_all ended with status %#x", status);
+}
+
 static void clean(void *arg)
 {
     (void)arg;
@@ -245,6 +273,9 @@ static void act(const struct op *op)
     case OP_FORK:
         fork_one();
         break;
+    case OP_FORK_ALL:
+        fork_all();
+        break;
     case OP_BLOCK:
         block();
         break;
@@ -271,6 +302,14 @@ static __attribute__((noinline)) int errno_get(void)
     return errno;
 }
 
+/* In a copy of several kernel threads a thread that was interrupted before it wrote to its errno
+ * writes to what is another's (impls/hybrid/README.md). */
+static bool keeps_errno(enum op_kind kind)
+{
+    return kind != OP_FORK && kind != OP_FORK_ALL &&
+           !(atomic_load(&w.is_it) && tl_trait(w.ctx, TL_PARALLEL));
+}
+
 static void play(unsigned t)
 {
     int mine = (int)t + 1000;
@@ -281,7 +320,7 @@ static void play(unsigned t)
         errno_set(mine);
         tl_delay(w.ctx, "between two steps");
         act(&w.program.ops[i]);
-        if (w.program.ops[i].kind != OP_FORK)
+        if (keeps_errno(w.program.ops[i].kind))
             TL_EXPECT(w.ctx, errno_get() == mine, "errno of thread %u changed to %d", t,
                       errno_get());
     }
@@ -331,7 +370,11 @@ static void prepare(void)
 
 static enum tl_status run(struct tl_ctx *ctx)
 {
+    const char *no_fork = program_no_fork(ctx->impl);
+
     w.ctx = ctx;
+    if (no_fork)
+        tl_say(ctx, "forks are left out: %s", no_fork);
     program_draw(ctx, &w.program);
     prepare();
     play(0);
@@ -389,6 +432,9 @@ static enum tl_status after(struct tl_ctx *ctx)
     /* The first thread ends with run(), which need not run its destructors. */
     TL_EXPECT(ctx, w.destroyed == values || w.destroyed + first_has_value() == values,
               "%u destructors ran for %u values", w.destroyed, values);
+    if (atomic_load(&w.is_it))
+        _exit(tl_verdict(ctx) == TL_OK ? 0 : 3);
+    await_copy();
     return tl_verdict(ctx);
 }
 
@@ -418,8 +464,8 @@ static const struct tl_check torture_random = {
     .source = "all clauses that the other properties cite, together",
     .method =
         "up to 32 threads create, join, detach, lock, hand over by semaphore and condition "
-        "variable, meet at barriers, send signals, fork, cancel, and set values of keys, as a "
-        "seed has it; every effect is counted and compared with what the program implies",
+        "variable, meet at barriers, send signals, fork, fork all, cancel, and set values of keys, "
+        "as a seed has it; every effect is counted and compared with what the program implies",
     .meaning =
         "a lost wake-up hangs, a lost increment, value, destructor or signal is counted; one "
         "seed is one program: --torture tries thousands and makes a failing one small",
