@@ -284,7 +284,7 @@ def test_torture_takes_lists_of_values():
 
 def test_torture_forks_all_threads():
     result = threadlab("check", "--torture", "5s", "--seed", "1", "--impl", "green", "--mutant",
-                       "forkall-is-fork1", "torture.random", timeout=600)
+                       "forkall-is-fork1", "--deadline", "2s", "torture.random", timeout=600)
     assert result.returncode == 1 and "process that fork_all has made" in result.stdout
     assert re.search("^#     thread .* forks all threads$", result.stdout, re.M)
 
