@@ -81,6 +81,8 @@ static int read_attr(const pthread_attr_t *a, struct veneer_thread *self, struct
     /* An attribute without a stack of the caller's answers its size, below address 0. */
     if (low && (uintptr_t)low + size > size && (uintptr_t)low < (uintptr_t)0 - size)
         attr->stack = low;
+    else /* getstack answers 0 for the default size, this one the size */
+        pthread_attr_getstacksize(a, &attr->stack_size);
     if (inherit == PTHREAD_EXPLICIT_SCHED) {
         if (param.sched_priority < sched_get_priority_min(policy) ||
             param.sched_priority > sched_get_priority_max(policy))

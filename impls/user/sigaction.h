@@ -240,8 +240,14 @@ static int user_action(int sig, const struct sigaction *act, struct sigaction *o
     if (sig < 1 || sig >= NSIG || sig == 32 || sig == 33)
         return EINVAL;
     bit = signal_bit(sig);
-    if (bit & lib.reserved)
+    /* Who resets all signals, before exec say, is not told; nobody gets to it. */
+    if (bit & lib.reserved && act && is_function(act))
         return EINVAL;
+    if (bit & lib.reserved) {
+        if (old)
+            *old = (struct sigaction){.sa_handler = SIG_DFL};
+        return 0;
+    }
     if (!(bit & SIGNALS_OURS)) {
         if (sigaction(sig, act, old))
             err = errno;

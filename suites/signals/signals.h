@@ -195,13 +195,23 @@ static inline bool signals_child(struct tl_ctx *ctx, void *(*entry)(void *), uin
     return TL_CALL(ctx, tl_child(ctx, signals_boot, &body, deadline_ms, end));
 }
 
-/* The implementation keeps this signal for itself, and says so by EINVAL. It may do that with
- * SIGPWR, which is not POSIX's. */
+static inline void signals_unused(int sig)
+{
+    (void)sig;
+}
+
+/* The implementation keeps this signal for itself, and says so by EINVAL for a handler. It may do
+ * that with SIGPWR, which is not POSIX's. */
 static inline bool signals_keeps(const struct tl_impl *impl, int sig)
 {
-    struct sigaction usual = {.sa_handler = SIG_DFL};
+    struct sigaction some = {.sa_handler = signals_unused}, usual = {.sa_handler = SIG_DFL};
 
-    return sig == SIGPWR && tl_sigaction(impl, sig, &usual, NULL) == EINVAL;
+    if (sig != SIGPWR)
+        return false;
+    if (tl_sigaction(impl, sig, &some, NULL))
+        return true;
+    tl_sigaction(impl, sig, &usual, NULL);
+    return false;
 }
 
 /* A page that is shared with child processes; NULL: noted. */
