@@ -345,24 +345,31 @@ int WRAP(mq_send)(mqd_t queue, const char *message, size_t size, unsigned priori
 #define LIST(...) __VA_ARGS__
 
 PLAIN(int, close, (int fd), LIST(fd), close((int)a[0]))
-PLAIN(int, creat, (const char *path, mode_t mode), LIST((long)path, mode),
-      creat((const char *)a[0], (mode_t)a[1]))
 PLAIN(int, fsync, (int fd), LIST(fd), fsync((int)a[0]))
 PLAIN(int, fdatasync, (int fd), LIST(fd), fdatasync((int)a[0]))
 PLAIN(int, msync, (void *at, size_t size, int flags), LIST((long)at, (long)size, flags),
       msync((void *)a[0], (size_t)a[1], (int)a[2]))
 PLAIN(int, tcdrain, (int fd), LIST(fd), tcdrain((int)a[0]))
-PLAIN(int, system, (const char *command), LIST((long)command), system((const char *)a[0]))
-PLAIN(ssize_t, pread, (int fd, void *buffer, size_t size, off_t at),
-      LIST(fd, (long)buffer, (long)size, at), pread((int)a[0], (void *)a[1], (size_t)a[2], a[3]))
-PLAIN(ssize_t, pwrite, (int fd, const void *buffer, size_t size, off_t at),
-      LIST(fd, (long)buffer, (long)size, at),
-      pwrite((int)a[0], (const void *)a[1], (size_t)a[2], a[3]))
+
+/* With _FILE_OFFSET_BITS=64 a program calls the name with 64 at its end. */
+_Static_assert(sizeof(off_t) == sizeof(off64_t), "one function serves both names");
+#define PREAD(name)                                                     \
+    PLAIN(ssize_t, name, (int fd, void *buffer, size_t size, off_t at), \
+          LIST(fd, (long)buffer, (long)size, at),                       \
+          pread((int)a[0], (void *)a[1], (size_t)a[2], a[3]))
+#define PWRITE(name)                                                          \
+    PLAIN(ssize_t, name, (int fd, const void *buffer, size_t size, off_t at), \
+          LIST(fd, (long)buffer, (long)size, at),                             \
+          pwrite((int)a[0], (const void *)a[1], (size_t)a[2], a[3]))
+PREAD(pread)
+PREAD(pread64)
+PWRITE(pwrite)
+PWRITE(pwrite64)
 
 /* open: the mode counts with O_CREAT only, and is harmless without. */
 static long open_now(const long *a)
 {
-    return openat((int)a[0], (const char *)a[1], (int)a[2], (mode_t)a[3]);
+    return veneer_open_file((int)a[0], (const char *)a[1], (int)a[2], (mode_t)a[3]);
 }
 
 static mode_t mode_of(int flags, va_list list)
@@ -384,118 +391,25 @@ static mode_t mode_of(int flags, va_list list)
 OPEN(open)
 OPEN(open64)
 
-int WRAP(openat)(int at, const char *path, int flags, ...);
-int WRAP(openat)(int at, const char *path, int flags, ...)
-{
-    va_list list;
-    mode_t mode;
-
-    va_start(list, flags);
-    mode = mode_of(flags, list);
-    va_end(list);
-    return (int)POINT(open_now, at, (long)path, flags, mode);
-}
-
-/* ---- locks of files, message queues of System V ------------------------------------------------
- */
-
-/* In slices of trying: take() answers 0, or -1 and errno. */
-static int lock_file(int (*take)(const long *a), const long *a)
-{
-    struct veneer_thread *self = veneer_self();
-    uint32_t interrupted = veneer_interrupted(self);
-    int result;
-
-    for (;;) {
-        result = take(a);
-        if (!result || (errno != EAGAIN && errno != EACCES))
-            return result;
-        veneer_pause(VENEER_POLL_NS);
-        if (veneer_interrupted(self) != interrupted)
-            return veneer_answer(EINTR);
+#define OPENAT(name)                                              \
+    int WRAP(name)(int at, const char *path, int flags, ...);     \
+    int WRAP(name)(int at, const char *path, int flags, ...)      \
+    {                                                             \
+        va_list list;                                             \
+        mode_t mode;                                              \
+        va_start(list, flags);                                    \
+        mode = mode_of(flags, list);                              \
+        va_end(list);                                             \
+        return (int)POINT(open_now, at, (long)path, flags, mode); \
     }
-}
+OPENAT(openat)
+OPENAT(openat64)
 
-static int take_fcntl(const long *a)
-{
-    return fcntl((int)a[0], F_SETLK, (void *)a[1]);
-}
-
-static int take_lockf(const long *a)
-{
-    return lockf((int)a[0], F_TLOCK, a[2]);
-}
-
-static long fcntl_now(const long *a)
-{
-    return veneer.running ? lock_file(take_fcntl, a) : fcntl((int)a[0], F_SETLKW, (void *)a[1]);
-}
-
-static long lockf_now(const long *a)
-{
-    return veneer.running && a[1] == F_LOCK ? lock_file(take_lockf, a)
-                                            : lockf((int)a[0], (int)a[1], a[2]);
-}
-
-int WRAP(lockf)(int fd, int what, off_t size);
-int WRAP(lockf)(int fd, int what, off_t size)
-{
-    return (int)POINT(lockf_now, fd, what, size);
-}
-
-#define FCNTL(name)                                                 \
-    int WRAP(name)(int fd, int what, ...);                          \
-    int WRAP(name)(int fd, int what, ...)                           \
-    {                                                               \
-        va_list list;                                               \
-        void *arg;                                                  \
-        va_start(list, what);                                       \
-        arg = va_arg(list, void *); /* an int comes the same way */ \
-        va_end(list);                                               \
-        if (what == F_SETLKW)                                       \
-            return (int)POINT(fcntl_now, fd, (long)arg);            \
-        return fcntl(fd, what, arg);                                \
+#define CREAT(name)                                                                            \
+    int WRAP(name)(const char *path, mode_t mode);                                             \
+    int WRAP(name)(const char *path, mode_t mode)                                              \
+    {                                                                                          \
+        return (int)POINT(open_now, AT_FDCWD, (long)path, O_CREAT | O_WRONLY | O_TRUNC, mode); \
     }
-FCNTL(fcntl)
-FCNTL(fcntl64)
-
-static long msgrcv_now(const long *a)
-{
-    int flags = (int)a[4], saved = errno;
-    ssize_t n;
-
-    if (!veneer.running || flags & IPC_NOWAIT)
-        return msgrcv((int)a[0], (void *)a[1], (size_t)a[2], a[3], flags);
-    while ((n = msgrcv((int)a[0], (void *)a[1], (size_t)a[2], a[3], flags | IPC_NOWAIT)) < 0 &&
-           errno == ENOMSG)
-        veneer_pause(VENEER_POLL_NS);
-    if (n >= 0)
-        errno = saved;
-    return n;
-}
-
-ssize_t WRAP(msgrcv)(int queue, void *message, size_t size, long type, int flags);
-ssize_t WRAP(msgrcv)(int queue, void *message, size_t size, long type, int flags)
-{
-    return POINT(msgrcv_now, queue, (long)message, (long)size, type, flags);
-}
-
-static long msgsnd_now(const long *a)
-{
-    int flags = (int)a[3], saved = errno, n;
-
-    if (!veneer.running || flags & IPC_NOWAIT)
-        return msgsnd((int)a[0], (const void *)a[1], (size_t)a[2], flags);
-    while ((n = msgsnd((int)a[0], (const void *)a[1], (size_t)a[2], flags | IPC_NOWAIT)) < 0 &&
-           errno == EAGAIN)
-        veneer_pause(VENEER_POLL_NS);
-    if (n >= 0)
-        errno = saved;
-    return n;
-}
-
-int WRAP(msgsnd)(int queue, const void *message, size_t size, int flags);
-int WRAP(msgsnd)(int queue, const void *message, size_t size, int flags)
-{
-    return (int)POINT(msgsnd_now, queue, (long)message, (long)size, flags);
-}
+CREAT(creat)
+CREAT(creat64)

@@ -3,7 +3,7 @@
  * kernel: where others run on the same kernel thread, that would stop the owner, too. So a call
  * takes it first, yielding between its tries, and finds it its own then.
  *
- * The wide-character calls, scanf and its like, and fflush(NULL) are not here: they wait as ever.
+ * The wide-character calls and fflush(NULL) are not here: they wait as ever.
  */
 #include "veneer.h"
 
@@ -41,19 +41,13 @@ LOCKED(size_t, fwrite, (const void *from, size_t size, size_t n, FILE *f), f,
        fwrite_unlocked(from, size, n, f))
 LOCKED(int, vfprintf, (FILE * f, const char *format, va_list list), f, vfprintf(f, format, list))
 LOCKED(int, vprintf, (const char *format, va_list list), stdout, vprintf(format, list))
-LOCKED(int, fgetc, (FILE * f), f, fgetc_unlocked(f))
-LOCKED(int, getc, (FILE * f), f, fgetc_unlocked(f))
-LOCKED(int, getchar, (void), stdin, getchar_unlocked())
-LOCKED(char *, fgets, (char *to, int size, FILE *f), f, fgets_unlocked(to, size, f))
-LOCKED(size_t, fread, (void *to, size_t size, size_t n, FILE *f), f, fread_unlocked(to, size, n, f))
-LOCKED(ssize_t, getline, (char **line, size_t *size, FILE *f), f, getline(line, size, f))
-LOCKED(ssize_t, getdelim, (char **line, size_t *size, int end, FILE *f), f,
-       getdelim(line, size, end, f))
 LOCKED(int, ungetc, (int c, FILE *f), f, ungetc(c, f))
 LOCKED(int, fseek, (FILE * f, long at, int from), f, fseek(f, at, from))
 LOCKED(int, fseeko, (FILE * f, off_t at, int from), f, fseeko(f, at, from))
 LOCKED(long, ftell, (FILE * f), f, ftell(f))
 LOCKED(off_t, ftello, (FILE * f), f, ftello(f))
+LOCKED(int, fseeko64, (FILE * f, off64_t at, int from), f, fseeko64(f, at, from))
+LOCKED(off64_t, ftello64, (FILE * f), f, ftello64(f))
 
 #define PRINTS(name, file, parameters)                \
     int WRAP(name) parameters;                        \

@@ -23,7 +23,9 @@
  *     signal.c    handlers, masks, waiting        wait.c   sleep, select, poll, waitpid
  *     io.c        read, write, sockets            fork.c   fork
  *     epoll.c     epoll_wait                      jump.c   siglongjmp
- *     stdio.c     the lock of a FILE
+ *     locks.c     locks of files, System V        shell.c  system, popen
+ *     stdio.c     the lock of a FILE              input.c  reading from one
+ *     fifo.c      open of a FIFO
  *     c11.c       <threads.h>                     cxx.c    std::thread, std::condition_variable
  *
  * Objects lie in the C library's own types, where static initialisers are: its first word points to
@@ -245,6 +247,12 @@ void veneer_breathe(void);
 int veneer_wait_fd(int fd, short events);
 
 bool veneer_is_fault(int sig); /* signal.c: its mask is the kernel's, whatever keeps the others */
+
+/* waitpid(pid, status, 0). Inside POINT, or with cancellation off. */
+pid_t veneer_waitpid(pid_t pid, int *status);
+
+/* fifo.c: openat. Inside POINT. */
+int veneer_open_file(int at, const char *path, int flags, mode_t mode);
 
 /* np.c: what the implementation is asked for, for a policy of the program's. */
 struct tl_sched veneer_sched(int policy, int priority);

@@ -412,6 +412,11 @@ static long wait_now(const long *a)
     return look_until(look_wait, &w, 0) < 0 ? -1 : w.got;
 }
 
+pid_t veneer_waitpid(pid_t pid, int *status)
+{
+    return (pid_t)wait_now((const long[]){pid, (long)status, 0, 0});
+}
+
 pid_t WRAP(wait4)(pid_t pid, int *status, int options, struct rusage *usage);
 pid_t WRAP(wait4)(pid_t pid, int *status, int options, struct rusage *usage)
 {
