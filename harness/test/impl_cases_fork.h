@@ -6,6 +6,9 @@
 
 #include "impl_cases_sync.h"
 
+#include <pthread.h>
+#include <sys/syscall.h>
+
 static char order[16];
 #define HANDLER(name, letter)  \
     static void name(void)     \
@@ -163,6 +166,13 @@ static void *fork_all_once(void *arg)
     return arg;
 }
 
+/* No LWP: as one is that has just begun, or is about to end, when fork_all calls it (world.h). */
+static void *no_lwp(void *arg)
+{
+    syscall(SYS_tgkill, getpid(), gettid(), SIGSTKFLT);
+    return arg;
+}
+
 static void *case_fork_all(void *arg)
 {
     static void *(*const entries[])(void *) = {in_sem, in_cond, in_sleep, in_yield, in_no_call};
@@ -191,6 +201,12 @@ static void *case_fork_all(void *arg)
             OK(impl->create(&caller, &attr, fork_all_once, NULL));
             finish(caller);
         }
+    }
+    if (parallel) {
+        pthread_t plain;
+
+        OK(pthread_create(&plain, NULL, no_lwp, NULL));
+        OK(pthread_join(plain, NULL));
     }
     atomic_store(&all_stop, 1);
     OK(impl->mutex->lock(&all_mutex));

@@ -98,7 +98,8 @@ static void on_signal(int sig, siginfo_t *info, void *context)
 
     (void)sig;
     if (!lwp || !lwp->current) {
-        signal_forward(info);
+        if (!is_retry(info)) /* there is nothing that it could look at again */
+            signal_forward(info);
         return;
     }
     self = lwp->current;
