@@ -3,15 +3,18 @@
  * file are needed, and its size is chosen at run time.
  *
  * It has a header, one segment to load, a dynamic section, a symbol of type STT_TLS and the
- * variable's initial image; no code. System V ABI, chapters 4 and 5 (ELF-64); U. Drepper, "ELF
- * Handling For Thread-Local Storage" (2005). dlsym answers the address in the calling thread.
+ * variable's initial image; no code: its constructor is a function of the program, whose address
+ * stands in the array as it is, so that nothing has to relocate it. System V ABI, chapters 4 and 5
+ * (ELF-64); U. Drepper, "ELF Handling For Thread-Local Storage" (2005). dlsym answers the address
+ * in the calling thread.
  */
-#ifndef SUITES_PRIVATE_MODULE_H
-#define SUITES_PRIVATE_MODULE_H
+#ifndef SUITES_MODULE_H
+#define SUITES_MODULE_H
 
 #include <dlfcn.h>
 #include <elf.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -32,10 +35,11 @@
 struct module_file {
     Elf64_Ehdr header;
     Elf64_Phdr load, dynamic, tls, stack;
-    Elf64_Dyn entries[6];
+    Elf64_Dyn entries[8];
     Elf64_Sym symbols[2];
     Elf64_Word hash[6]; /* buckets, chains, bucket 0, chain 0 and 1; padding */
     char strings[16];
+    Elf64_Addr begin; /* array of constructors */
     _Alignas(64) unsigned char image[MODULE_IMAGE];
 };
 
@@ -48,8 +52,9 @@ struct module_file {
         .p_memsz = sizeof(((struct module_file *)0)->member), .p_align = 8                       \
     }
 
-/* Loads one whose variable has `size` bytes, at least MODULE_IMAGE. NULL: dlerror says why. */
-static inline void *module_load(size_t size)
+/* Loads one whose variable has `size` bytes, at least MODULE_IMAGE, and with this constructor
+ * (NULL: none). NULL: dlerror says why. */
+static inline void *module_load_begin(size_t size, void (*begin)(void))
 {
     struct module_file file = {
         .header = {.e_ident = {ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64, ELFDATA2LSB,
@@ -75,6 +80,8 @@ static inline void *module_load(size_t size)
                     {DT_SYMENT, {sizeof(Elf64_Sym)}},
                     {DT_STRTAB, {offsetof(struct module_file, strings)}},
                     {DT_STRSZ, {sizeof(file.strings)}},
+                    {begin ? DT_INIT_ARRAY : DT_NULL, {offsetof(struct module_file, begin)}},
+                    {DT_INIT_ARRAYSZ, {sizeof(file.begin)}},
                     {DT_NULL, {0}}},
         .symbols = {{0},
                     {.st_name = 1,
@@ -83,6 +90,7 @@ static inline void *module_load(size_t size)
                      .st_size = size}},
         .hash = {1, 2, 1, 0, 0, 0},
         .strings = "\0" MODULE_VARIABLE,
+        .begin = (uintptr_t)begin,
     };
     char path[32];
     void *module = NULL;
@@ -99,6 +107,11 @@ static inline void *module_load(size_t size)
         module = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     close(fd);
     return module;
+}
+
+static inline void *module_load(size_t size)
+{
+    return module_load_begin(size, NULL);
 }
 
 /* The calling thread's. */

@@ -39,14 +39,6 @@ static inline uint64_t busy_patience_ns(void)
     return tl_trait(busy.ctx, TL_CONCURRENT) ? UINT64_C(30000000000) : 50000000;
 }
 
-/* THREADLAB_SECONDS=10: the long form of a check. */
-static inline uint64_t busy_long_ns(void)
-{
-    const char *seconds = getenv("THREADLAB_SECONDS");
-
-    return seconds ? strtoull(seconds, NULL, 10) * UINT64_C(1000000000) : 0;
-}
-
 static inline bool busy_all_had(uint64_t wanted)
 {
     for (unsigned i = 0; i < busy.n; i++)
@@ -81,26 +73,37 @@ static inline void *busy_entry(void *arg)
     return arg;
 }
 
-/* Runs body(0) to body(n - 1) on one PU until each has had `wanted` turns (fewer where the kernel's
- * time slices are what interrupts: they are long). */
-static inline enum tl_status busy_run(struct tl_ctx *ctx, unsigned n, unsigned wanted,
-                                      void (*body)(unsigned i))
+/* Runs body(0) to body(n - 1), thread i where worker i modulo `pus` runs, until each has had
+ * `wanted` turns (fewer where the kernel's time slices are what interrupts: they are long), and
+ * long_ns are over (the tenth of it there; not of the control). */
+static inline enum tl_status busy_run_for(struct tl_ctx *ctx, unsigned n, unsigned wanted,
+                                          uint64_t long_ns, unsigned pus, void (*body)(unsigned i))
 {
+    bool kernels = tl_trait(ctx, TL_ONE_TO_ONE);
     struct tl_thread t[BUSY_MAX];
     unsigned made = 0;
 
     busy.ctx = ctx;
     busy.body = body;
     busy.n = n;
-    busy.wanted = tl_trait(ctx, TL_ONE_TO_ONE) ? wanted / 20 + 2 : wanted;
-    busy.at_least_ns = tl_now_ns() + busy_long_ns();
+    busy.wanted = kernels ? wanted / 20 + 2 : wanted;
+    busy.at_least_ns = tl_now_ns();
+    if (tl_trait(ctx, TL_CONCURRENT))
+        busy.at_least_ns += kernels ? long_ns / 10 : long_ns;
     busy.until_ns = busy.at_least_ns + busy_patience_ns();
     atomic_store(&busy.last, n);
-    while (made < n && tl_start(ctx, 0, &t[made], busy_entry, (void *)(uintptr_t)made))
+    while (made < n && tl_start(ctx, made % pus, &t[made], busy_entry, (void *)(uintptr_t)made))
         made++;
     while (made)
         tl_finish(ctx, t[--made]);
     return tl_verdict(ctx);
+}
+
+/* All on one PU, as soon as they have had their turns. */
+static inline enum tl_status busy_run(struct tl_ctx *ctx, unsigned n, unsigned wanted,
+                                      void (*body)(unsigned i))
+{
+    return busy_run_for(ctx, n, wanted, 0, 1, body);
 }
 
 #endif

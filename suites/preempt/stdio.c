@@ -111,5 +111,5 @@ static const struct tl_check check = {
 TL_CHECK(check);
 
 MUTANT(callbacks, "preempt-in-callbacks",
-       "threads are also replaced in functions that the C library calls", "preempt.stdio", BUSY_OF,
-       NULL);
+       "threads are also replaced in functions that the C library calls",
+       "preempt.stdio preempt.dlopen", BUSY_OF, NULL);

@@ -3,9 +3,8 @@
  * while threads run.
  */
 #include "../common/crowd.h"
+#include "../common/module.h"
 #include "../common/wrap.h"
-
-#include "module.h"
 
 #define THREADS 4
 #define TURNS 40
