@@ -67,7 +67,7 @@ static void lwps_drop_others(struct lwp *lwp, struct uthread *self)
     lib.lwp[0] = lwp;
     lib.lwps_used = 1;
     lib.set = lib.wanted = 1;
-    lib.bound = lib.bound_free = NULL;
+    lib.bound = lib.bound_free = lib.bound_ever = NULL;
     lib.live_elsewhere = 0;
     lib.next_ns = USER_NS_NEVER;
     lib.inbox = (struct queue){0};

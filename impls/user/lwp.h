@@ -424,6 +424,10 @@ static struct lwp *lwp_bind(struct uthread *t, int slot)
         lib.bound_free = lwp->next_bound;
     } else {
         lwp = lwp_new(0);
+        if (lwp) {
+            lwp->next_ever = lib.bound_ever;
+            USER_STORE_RELEASE(lib.bound_ever, lwp);
+        }
     }
     if (lwp) {
         lwp->slot_of_place = slot >= 0 ? slot : lwp_self()->slot_of_place;

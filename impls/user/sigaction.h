@@ -52,6 +52,8 @@ static void signal_forward(const siginfo_t *info)
 #if USER_MN
     siginfo_t sent = *info;
 
+    if (is_retry(info)) /* for an LWP that had its number */
+        return;
     if (sent.si_code >= 0 || sent.si_code == SI_TKILL)
         sent.si_code = SI_QUEUE;
     if (lib.lwp[0])
@@ -103,8 +105,10 @@ static void on_signal(int sig, siginfo_t *info, void *context)
         return;
     }
     self = lwp->current;
-    if (is_retry(info))
+    if (is_retry(info)) {
         lwp->signals.armed = false;
+        USER_STORE_RELEASE(lwp->signals.heard, lwp->signals.heard + 1);
+    }
     if (USER_UNLIKELY(lwp->bounced && !is_retry(info))) {
         lwp->bounced = false;
         lwp->signals.kernel = SIGNALS_OURS;

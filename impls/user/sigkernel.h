@@ -109,7 +109,7 @@ static void ring_put(struct lwp *lwp, const siginfo_t *info)
     USER_STORE_RELEASE(s->in, in + 1);
     if (in + 1 - USER_LOAD_ACQUIRE(s->out) == USER_RING)
         s->full = true;
-    USER_STORE(lib.slow.signals, 1);
+    USER_STORE_RELEASE(lib.slow.signals, 1); /* see signals_look */
 }
 
 /* The oldest, which stays. NULL: none. ring_lock is held. */
@@ -267,6 +267,7 @@ static void signals_end_lwp(struct lwp *lwp)
     if (lwp->signals.has_timer)
         SYS_CALL(SYS_timer_delete, lwp->signals.timer, 0, 0, 0, 0, 0);
     lwp->signals.has_timer = lwp->signals.armed = false;
+    USER_STORE(lwp->tid, 0); /* it may be another thread's soon */
     USER_STORE(lib.slow.signals, 1);
 }
 #endif

@@ -203,20 +203,81 @@ static int user_send(int sig, const union sigval *value)
     return err;
 }
 
-/* What the kernel keeps is behind what is kept here, but in the child of a fork. */
-static int user_pending(sigset_t *set)
+#if USER_MN
+/* An LWP that is ready to run may be kept from it by others for that long, and longer. */
+#define SETTLE_LONGEST_NS UINT64_C(200000000)
+
+/* What the kernel has given to that LWP is in its ring, or where it belongs, when this returns.
+ *
+ * Between taking a signal in the kernel and noting it in on_signal() an LWP is on its way to user
+ * mode: it neither sleeps, nor takes a retry, which is blocked in on_signal(). So it is past that
+ * as soon as it sleeps, or has heard a retry that came to it afterwards. One that sleeps is not
+ * disturbed: some calls that are interrupted do not go on. */
+static void settle(struct lwp *mine, struct lwp *lwp)
 {
-    struct lwp *lwp = lwp_self();
-    const struct uthread_rest *rest = lwp->current->rest;
+    unsigned heard = USER_LOAD(lwp->signals.heard);
+    uint64_t until = 0, now;
+    char state;
+
+    if (lwp == mine)
+        return;
+    for (unsigned spins = 0; USER_LOAD_ACQUIRE(lwp->signals.heard) == heard; spins++) {
+        if (spins % 512) {
+            cpu_relax();
+            continue;
+        }
+        now = clock_now_ns(CLOCK_MONOTONIC);
+        state = world_state(lwp);
+        if ((state != 'R' && state != 'D') || (until && now > until))
+            return;
+        if (until) {
+            SYS_CALL(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+            continue;
+        }
+        until = now + SETTLE_LONGEST_NS;
+        SYS_CALL(SYS_tgkill, lib.pid, USER_LOAD(lwp->tid), USER_RETRY_SIGNAL, 0, 0, 0);
+    }
+}
+
+static void signals_settle(struct lwp *mine)
+{
+    if (!lib.multi || !lib.signals_used)
+        return;
+    hold(mine);
+    for (unsigned i = 0; i < USER_LOAD_ACQUIRE(lib.lwps_used); i++)
+        settle(mine, lib.lwp[i]);
+    for (struct lwp *at = USER_LOAD_ACQUIRE(lib.bound_ever); at; at = at->next_ever)
+        settle(mine, at);
+    release(mine);
+}
+#endif
+
+/* All that has been sent to the process and is in the set is here from now on, but for what the
+ * kernel keeps, if that is told (with one LWP, or without memory): that is behind it, but in the
+ * child of a fork. */
+static uint64_t signals_ask(struct lwp *lwp, uint64_t set)
+{
     uint64_t kernel = 0;
 
-    if (USER_LOAD(lib.slow.signals))
-        signals_deliver(lwp->current, NULL);
 #if USER_MN
-    signals_fetch(lwp, ~UINT64_C(0));
+    if (USER_MUTANT("user-signal-not-asked"))
+        return 0;
+    signals_fetch(lwp, set); /* what comes from here on may be missed */
+    signals_settle(lwp);
+    signals_look(lwp);
 #endif
-    if (USER_LOAD(lib.lowered))
+    /* At the return from any call the kernel delivers what this kernel thread has open. */
+    if (!USER_MN || USER_LOAD(lib.lowered))
         SYS_CALL(SYS_rt_sigpending, &kernel, sizeof(kernel), 0, 0, 0, 0);
+    signals_deliver(lwp->current, NULL);
+    return kernel & set;
+}
+
+static int user_pending(sigset_t *set)
+{
+    const struct uthread_rest *rest = lwp_self()->current->rest;
+    uint64_t kernel = signals_ask(lwp_self(), rest->mask);
+
     sigemptyset(set);
     bits_to((rest->pending | USER_LOAD(lib.pending) | kernel) & rest->mask, set);
     return 0;

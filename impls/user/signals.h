@@ -332,11 +332,12 @@ static int signal_keep(struct lwp *lwp, struct uthread *t, const siginfo_t *info
 }
 
 /* What the kernel has delivered on that LWP. EAGAIN: there is more. ring_lock is held. */
-static int ring_look(struct lwp *lwp, struct lwp *from)
+static int ring_look(struct lwp *lwp, struct lwp *from, bool *empty)
 {
     const siginfo_t *info;
 
     while ((info = ring_first(from))) {
+        *empty = false;
         if (!is_retry(info) && signals_route(lwp, info))
             return EAGAIN;
         ring_drop(from);
@@ -344,24 +345,40 @@ static int ring_look(struct lwp *lwp, struct lwp *from)
     return 0;
 }
 
-/* What the kernel has delivered while the library was at work, on this LWP and others. In the
- * library's own code, or in the handler. Does not run handlers: see signals_deliver. */
-static void signals_look(struct lwp *lwp)
+/* All rings, its own first. *empty: set to false if one is not. ring_lock is held. */
+static int rings_look(struct lwp *lwp, bool *empty)
 {
-    int err;
+    int err = ring_look(lwp, lwp, empty);
 
-    USER_STORE(lib.slow.signals, 0);
-    atomic_thread_fence(memory_order_seq_cst);
-    lock_take(&lib.ring_lock);
-    err = ring_look(lwp, lwp);
 #if USER_MN
     for (unsigned i = 0; !err && i < USER_LOAD_ACQUIRE(lib.lwps_used); i++)
-        err = ring_look(lwp, lib.lwp[i]);
+        err = ring_look(lwp, lib.lwp[i], empty);
+    for (struct lwp *at = USER_LOAD_ACQUIRE(lib.bound_ever); !err && at; at = at->next_ever)
+        err = ring_look(lwp, at, empty);
 #endif
+    return err;
+}
+
+/* What the kernel has delivered while the library was at work, on this LWP and others. In the
+ * library's own code, or in the handler. Does not run handlers: see signals_deliver.
+ *
+ * slow.signals stays set until all of it is where it belongs, so that who does not find it set
+ * misses nothing that came before. Who fills a ring sets it then: it is seen by the look after the
+ * fence, or set behind that. */
+static void signals_look(struct lwp *lwp)
+{
+    bool empty;
+    int err;
+
+    lock_take(&lib.ring_lock);
+    do {
+        empty = true;
+        err = rings_look(lwp, &empty);
+        USER_STORE(lib.slow.signals, err != 0); /* as soon as there is memory */
+        atomic_thread_fence(memory_order_seq_cst);
+    } while (!empty && !err);
     lock_release(&lib.ring_lock);
-    if (err)
-        USER_STORE(lib.slow.signals, 1); /* as soon as there is memory */
-    else
+    if (!err)
         lwp->signals.full = false;
 }
 

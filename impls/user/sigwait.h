@@ -12,7 +12,7 @@
 static int signal_wait(uint64_t set, siginfo_t *info, int *sig, const struct user_deadline *until)
 {
     uint64_t outer = lwp_self()->current->rest->sigwait; /* this may be a handler in the same */
-    bool told = false;
+    bool told = false, asked = false;
 
     set &= SIGNALS_OURS;
     if (set & ~signals.known)
@@ -39,6 +39,11 @@ static int signal_wait(uint64_t set, siginfo_t *info, int *sig, const struct use
         if ((USER_LOAD(rest->pending) | USER_LOAD(lib.pending)) & set)
             continue; /* the kernel had it */
         if (until && deadline_due(until)) {
+            if (!asked) {
+                asked = true;
+                signals_ask(lwp, set);
+                continue;
+            }
             USER_STORE(rest->sigwait, outer);
             return EAGAIN;
         }

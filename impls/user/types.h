@@ -75,6 +75,7 @@ struct lwp_signals {
     volatile bool full;
     bool has_timer;
     volatile bool armed; /* the timer runs */
+    unsigned heard;      /* grows with each retry: see signals_settle */
     int timer;           /* the kernel's number; see retry_soon */
     siginfo_t ring[USER_RING];
 };
@@ -187,6 +188,7 @@ struct lwp {
     struct uthread *bound;   /* runs this thread only; NULL: unbound ones */
     bool ended;              /* the bound thread has, or is not bound any more */
     struct lwp *before;      /* home of the bound thread but for that; NULL: any */
+    struct lwp *next_ever;   /* of those that were ever made for bound threads */
     struct lwp *next_bound;  /* of the list of bound ones, or of the free ones among them */
     int slot_of_place;       /* of tl_boot: where it is pinned; its own */
     struct lwp *serves;      /* whose `pinned` it takes; itself if bound. Written under lwp_lock */
@@ -261,6 +263,7 @@ struct library {
     uint64_t next_ns; /* the earliest deadline; USER_NS_NEVER: none. Changes under timer_lock */
     struct lwp *lwp[USER_LWPS_MAX]; /* never freed before the end: a thief may look at it */
     struct lwp *bound, *bound_free; /* guarded by lwp_lock */
+    struct lwp *bound_ever;         /* all of both; only grows, and is read without that lock */
     _Atomic uint64_t sleepers
         __attribute__((aligned(64))); /* bit i: lwp[i] sleeps, or is about to */
     _Atomic uint32_t searching;       /* LWPs that look for work */
