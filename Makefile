@@ -342,7 +342,7 @@ $(filter-out %/nptl.o,$(VENEERS)): $(B)/veneer/%.o: $(VENEER_OBJECTS) $(B)/flags
 	$(Q)nm --defined-only $@.all | sed -n 's/.* T __wrap_\(.*\)$$/\1 __real_\1/p' >$@.names
 	$(Q)$(OBJCOPY) --redefine-syms=$@.names --wildcard --keep-global-symbol='__wrap_*' \
 		--keep-global-symbol='veneer_cleanup_*' --keep-global-symbol=veneer_jump_here \
-		--keep-global-symbol='_ZNSt*' \
+		--keep-global-symbol='_ZNSt*' --keep-global-symbol='_ZSt*' \
 		--keep-global-symbol='__cxa_*' $@.all $@
 	@printf 'threadlab-veneer=$*;' >$@.mark; $(OBJCOPY) --add-section .threadlab.veneer=$@.mark $@
 	@rm -f $@.a $@.all $@.names $@.mark

@@ -161,6 +161,7 @@ void veneer_forget_others(struct veneer_thread *self)
     atomic_store(&table.lock, 0); /* whoever held it is not here */
     veneer_lent_forget();
     veneer_futex_forget();
+    veneer.forks++;
     veneer.pid = getpid();
     if (veneer.main != self)
         veneer.main = NULL; /* the process ends with the last thread, by the implementation */
@@ -272,6 +273,7 @@ static void run_main(void *unused)
 
     (void)unused;
     gap[0] = 0;
+    veneer.main->frames.first = __builtin_frame_address(0);
     errno = 0; /* booting may have left something */
     exit(__real_main(program.argc, program.argv, program.envp) + gap[0]);
 }
@@ -319,6 +321,7 @@ void veneer_keep(void)
 static void finish_main(void *unused)
 {
     (void)unused;
+    veneer.main->value = PTHREAD_CANCELED;
     veneer_finish(veneer.main);
     if (atomic_load(&veneer.main->life) == VENEER_LIVE) /* not by veneer_exit */
         veneer_main_ended(PTHREAD_CANCELED);
@@ -344,6 +347,8 @@ static void *entry(void *unused)
     self->impl = veneer.impl->self();
     self->known = true;
     self->tid = (int)syscall(SYS_gettid);
+    self->frames.outermost = __builtin_frame_address(0);
+    veneer_unwind_init();
     veneer_cancel_init();
     veneer_keep();
     if (setjmp(program.exit))

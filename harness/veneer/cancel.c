@@ -1,10 +1,11 @@
 /*
  * cancel.c - cancellation, and cleanup handlers.
  *
- * POSIX.1-2017 XSH 2.9.5. A thread acts on a request by running its cleanup handlers on top of the
- * stack that they were pushed from, so that what they point to is alive, and then ends by the
- * implementation's own means. Where the implementation acts (in a wait), it comes here through the
- * routine of its `protect`, once around the whole thread: it runs that on top of the stack.
+ * POSIX.1-2017 XSH 2.9.5. A thread acts on a request by leaving its frames (unwind.c) and running
+ * its cleanup handlers on top of the stack that they were pushed from, so that what they point to
+ * is alive, and then ends by the implementation's own means. Where the implementation acts (in a
+ * wait), it comes here through the routine of its `protect`, once around the whole thread: it runs
+ * that on top of the stack.
  *
  * PTHREAD_CANCEL_ASYNCHRONOUS is a signal of our own to a thread that is in no cancellation point;
  * POSIX lets it be acted on at any time, so where no signal can stop a thread it is acted on at its
@@ -27,25 +28,21 @@ static bool due(const struct veneer_thread *t)
  * and then for the next thread. */
 static _Thread_local struct veneer_thread afterlife;
 
-void veneer_finish(struct veneer_thread *t)
+void veneer_cleanup_run(struct veneer_thread *t, struct veneer_cleanup *c)
+{
+    t->cleanup = c->outer; /* before it runs: it may end the thread again */
+    c->done = 1;
+    c->routine(c->arg);
+}
+
+/* What is left when the frames are. */
+static void settle(struct veneer_thread *t)
 {
     struct veneer_lent *lent;
-    struct veneer_cleanup *c;
 
-    /* A wait in a cleanup handler is none for a request that is being acted on. */
-    if (!(atomic_fetch_or(&t->cancel, VENEER_ENDING) & VENEER_ENDING) && t->known)
-        veneer_cancel_off();
-    if (t->undo) {
-        void (*undo)(void *) = t->undo;
-
-        t->undo = NULL;
-        undo(t->undo_arg);
-    }
-    while ((c = t->cleanup)) {
-        t->cleanup = c->outer; /* before it runs: it may end the thread again */
-        c->done = 1;
-        c->routine(c->arg);
-    }
+    t->frames.first = NULL;
+    while (t->cleanup)
+        veneer_cleanup_run(t, t->cleanup);
     veneer_thread_local_end(t);
     if (atomic_load(&t->life) != VENEER_LIVE || t == &afterlife)
         return;
@@ -65,6 +62,21 @@ void veneer_finish(struct veneer_thread *t)
         veneer_give(t);
 }
 
+void veneer_finish(struct veneer_thread *t)
+{
+    /* A wait in a cleanup handler is none for a request that is being acted on. */
+    if (!(atomic_fetch_or(&t->cancel, VENEER_ENDING) & VENEER_ENDING) && t->known)
+        veneer_cancel_off();
+    if (t->undo) {
+        void (*undo)(void *) = t->undo;
+
+        t->undo = NULL;
+        undo(t->undo_arg);
+    }
+    veneer_unwind(t);
+    settle(t);
+}
+
 /* Whoever joins it goes on. */
 void veneer_main_ended(void *value)
 {
@@ -75,17 +87,34 @@ void veneer_main_ended(void *value)
 
 void veneer_exit_main(void) __attribute__((noreturn));
 
-void veneer_exit(void *value)
+static void leave(bool first, void *value) __attribute__((noreturn));
+static void leave(bool first, void *value)
 {
-    struct veneer_thread *self = veneer_self();
-
-    veneer_finish(self);
-    if (self == veneer.main) {
+    if (first) {
         veneer_main_ended(value);
         veneer_exit_main();
     }
     veneer.impl->exit(value);
     __builtin_unreachable();
+}
+
+void veneer_end(struct veneer_thread *t)
+{
+    void *value = t->value; /* the record may be another thread's then */
+    bool first = t == veneer.main;
+
+    settle(t);
+    leave(first, value);
+}
+
+void veneer_exit(void *value)
+{
+    struct veneer_thread *self = veneer_self();
+    bool first = self == veneer.main;
+
+    self->value = value;
+    veneer_finish(self);
+    leave(first, value);
 }
 
 void veneer_test(void)
@@ -214,7 +243,6 @@ void WRAP(pthread_testcancel)(void)
 
 /* ---- cleanup handlers: see include/pthread.h ------------------------------------------------- */
 
-void veneer_cleanup_push(struct veneer_cleanup *c, void (*routine)(void *), void *arg);
 void veneer_cleanup_push(struct veneer_cleanup *c, void (*routine)(void *), void *arg)
 {
     struct veneer_thread *self = veneer_self();
@@ -224,7 +252,6 @@ void veneer_cleanup_push(struct veneer_cleanup *c, void (*routine)(void *), void
     self->cleanup = c;
 }
 
-void veneer_cleanup_pop(struct veneer_cleanup *c, int execute);
 void veneer_cleanup_pop(struct veneer_cleanup *c, int execute)
 {
     if (c->done)

@@ -10,6 +10,8 @@
  */
 #include "veneer.h"
 
+#include <dlfcn.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <time.h>
 
@@ -26,6 +28,7 @@ int __wrap_pthread_cond_destroy(pthread_cond_t *c);
 int __wrap_pthread_cond_wait(pthread_cond_t *c, pthread_mutex_t *m);
 int __wrap_pthread_cond_signal(pthread_cond_t *c);
 int __wrap_pthread_cond_broadcast(pthread_cond_t *c);
+int __wrap_pthread_mutex_unlock(pthread_mutex_t *m);
 
 static void check(int err)
 {
@@ -45,12 +48,21 @@ struct state {
 };
 enum { STATE_DELETE = 1, STATE_RUN = 2 };
 
-static void *run(void *arg)
+static void forget(void *arg)
 {
     struct state *state = arg;
 
-    state->functions[STATE_RUN](state);
     state->functions[STATE_DELETE](state);
+}
+
+static void *run(void *arg)
+{
+    struct state *state = arg;
+    struct veneer_cleanup c;
+
+    veneer_cleanup_push(&c, forget, state); /* it may end the thread */
+    state->functions[STATE_RUN](state);
+    veneer_cleanup_pop(&c, 1);
     return NULL;
 }
 
@@ -216,7 +228,14 @@ struct veneer_last {
     struct veneer_last *next;
 };
 
-void veneer_thread_local_end(struct veneer_thread *t)
+/* std::__at_thread_exit_elt: what a promise or notify_all_at_thread_exit has to do when the objects
+ * are gone. */
+struct veneer_after {
+    struct veneer_after *next;
+    void (*run)(void *self);
+};
+
+static void end_objects(struct veneer_thread *t)
 {
     struct veneer_last *l;
 
@@ -228,6 +247,99 @@ void veneer_thread_local_end(struct veneer_thread *t)
         free(l);
         destructor(object);
     }
+}
+
+void veneer_thread_local_end(struct veneer_thread *t)
+{
+    struct veneer_after *a;
+
+    end_objects(t);
+    while ((a = t->after)) {
+        t->after = a->next;
+        a->run(a);
+        end_objects(t);
+    }
+}
+
+static void end_main(void)
+{
+    if (veneer.main && veneer_here() == veneer.main)
+        veneer_thread_local_end(veneer.main);
+}
+
+/* std::__at_thread_exit(__at_thread_exit_elt *) */
+static void at_thread_exit(struct veneer_after *a)
+{
+    static bool registered;
+    struct veneer_thread *self = veneer_self();
+
+    if (self == veneer.main && !registered) /* in exit(), its objects are gone */
+        registered = !atexit(end_main);
+    a->next = self->after;
+    self->after = a;
+}
+
+/* __future_base::_State_baseV2::_Make_ready::_M_set(): what it runs is seen by nobody outside of
+ * libstdc++. So its own _M_set() is called once, which writes that down and puts the element into
+ * the list of a key of the C library, from where it is taken out again. */
+#define MAKE_READY_SET _ZNSt13__future_base13_State_baseV211_Make_ready6_M_setEv
+#define TEXT(name) TEXT_OF(name)
+#define TEXT_OF(name) #name
+
+static void (*learn(struct veneer_after *a))(void *)
+{
+    void (*set)(struct veneer_after *) = NULL;
+
+    *(void **)&set = dlsym(RTLD_NEXT, TEXT(MAKE_READY_SET));
+    if (!set)
+        abort();
+    set(a);
+    for (pthread_key_t key = 0; key < PTHREAD_KEYS_MAX; key++)
+        if (pthread_getspecific(key) == a)
+            pthread_setspecific(key, a->next);
+    return a->run;
+}
+
+void CXX(MAKE_READY_SET)(struct veneer_after *a);
+void CXX(MAKE_READY_SET)(struct veneer_after *a)
+{
+    static void (*_Atomic ready)(void *);
+
+    if (!atomic_load(&ready))
+        atomic_store(&ready, learn(a));
+    a->run = atomic_load(&ready);
+    at_thread_exit(a);
+}
+
+struct notifier {
+    struct veneer_after after; /* first */
+    pthread_cond_t *cond;
+    pthread_mutex_t *mutex;
+};
+
+static void notify(void *self)
+{
+    struct notifier n = *(struct notifier *)self;
+
+    free(self);
+    __wrap_pthread_mutex_unlock(n.mutex);
+    __wrap_pthread_cond_broadcast(n.cond);
+}
+
+/* std::notify_all_at_thread_exit(condition_variable &, unique_lock<mutex>): the lock comes by
+ * reference, and is given up by who calls unless we do. */
+void CXX(_ZSt25notify_all_at_thread_exitRSt18condition_variableSt11unique_lockISt5mutexE)(
+    pthread_cond_t *cond, struct unique_lock *lock);
+void CXX(_ZSt25notify_all_at_thread_exitRSt18condition_variableSt11unique_lockISt5mutexE)(
+    pthread_cond_t *cond, struct unique_lock *lock)
+{
+    struct notifier *n = malloc(sizeof(*n));
+
+    if (!n)
+        abort();
+    *n = (struct notifier){{NULL, notify}, cond, lock->mutex};
+    *lock = (struct unique_lock){NULL, false};
+    at_thread_exit(&n->after);
 }
 
 extern int __cxa_thread_atexit_impl(void (*destructor)(void *), void *object, void *dso);
@@ -254,7 +366,7 @@ int CXX(__cxa_thread_atexit)(void (*destructor)(void *), void *object, void *dso
 void WRAP(exit)(int status) __attribute__((noreturn));
 void WRAP(exit)(int status)
 {
-    if (veneer.running && veneer_here())
+    if (veneer.running && veneer_here() && veneer_here() != veneer.main)
         veneer_thread_local_end(veneer_here());
     exit(status);
 }

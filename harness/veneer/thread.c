@@ -7,6 +7,9 @@
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
+#if __has_include(<sys/single_threaded.h>)
+#include <sys/single_threaded.h>
+#endif
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -21,17 +24,23 @@ struct call {
     void *arg, *value;
 };
 
-static void body(void *arg)
+static __attribute__((noinline)) void body(void *arg)
 {
     struct call *call = arg;
 
+    veneer_own->frames.first = __builtin_frame_address(0);
     call->value = call->start(call->arg);
+    veneer_own->frames.first = NULL;
 }
 
 static void ended(void *self)
 {
-    if (veneer_own == self) /* not yet */
-        veneer_finish(self);
+    struct veneer_thread *t = self;
+
+    if (veneer_own != self)
+        return; /* not by the implementation */
+    t->value = PTHREAD_CANCELED;
+    veneer_finish(t);
 }
 
 static void *trampoline(void *arg)
@@ -45,6 +54,7 @@ static void *trampoline(void *arg)
     /* create may not have written it yet where the new thread runs first. */
     self->impl = veneer.impl->self();
     self->known = true;
+    self->frames.outermost = __builtin_frame_address(0);
     if (self->sets_mask)
         veneer.impl->signal->mask(SIG_SETMASK, &self->mask, NULL);
     veneer.impl->protect(body, &call, ended, self, true);
@@ -115,6 +125,9 @@ int WRAP(pthread_create)(pthread_t *handle, const pthread_attr_t *a, void *(*sta
 
     if (!veneer.running)
         return EAGAIN; /* before main: README.md */
+#if __has_include(<sys/single_threaded.h>)
+    __libc_single_threaded = 0; /* libstdc++ asks whether it is to count by atomic operations */
+#endif
     if (a) {
         err = read_attr(a, self, &attr, &sched);
     } else if (!(err = pthread_getattr_default_np(&defaults))) {

@@ -12,7 +12,8 @@
  *     boot.c      main of the program becomes the first thread; the table of threads
  *     setxid.c    setuid and its like
  *     thread.c    create, join, detach, exit      np.c     scheduling, names, affinity
- *     cancel.c    cancellation, cleanup handlers  key.c    keys, once
+ *     cancel.c    cancellation, cleanup handlers  unwind.c C++ frames of a thread that ends
+ *     key.c       keys                            once.c   once
  *     mutex.c     mutex, with owner, kinds, robustness on top of TL_MUTEX_BLOCK
  *     ceiling.c   the ceilings of PTHREAD_PRIO_PROTECT
  *     lent.c      stacks of the program's own under detached threads
@@ -41,6 +42,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <unwind.h>
 
 /* A function that the linker puts in the place of the C library's. */
 #define WRAP(name) __wrap_##name
@@ -84,8 +86,15 @@ struct veneer_thread {
     void *(*start)(void *);
     void *arg, *value;
     struct veneer_cleanup *cleanup;
-    struct veneer_last *last; /* destructors of its thread_local objects, the next first */
-    void (*undo)(void *);     /* NULL, or: what a wait has to put right before handlers run */
+    struct veneer_last *last;   /* destructors of its thread_local objects, the next first */
+    struct veneer_after *after; /* what comes after those */
+    /* The frames of the program's: their first one is called from that with the address `first`,
+     * `outermost` is further out. first NULL: none is left. */
+    struct {
+        void *first, *outermost;
+        struct _Unwind_Exception exception;
+    } frames;
+    void (*undo)(void *); /* NULL, or: what a wait has to put right before handlers run */
     void *undo_arg;
     _Atomic uint32_t points;      /* cancellation points that it is in */
     _Atomic uint32_t handled;     /* handlers that have run in it */
@@ -122,7 +131,8 @@ struct veneer {
     bool blocks_alone; /* TL_BLOCKS_ALONE */
     bool preemptive;   /* by its model or its parameters: a signal gets to whoever runs */
     struct veneer_thread *main;
-    pid_t pid; /* of the process that the implementation knows: not of a child of vfork */
+    unsigned forks; /* as a child, by this process and those that it is a child of */
+    pid_t pid;      /* of the process that the implementation knows: not of a child of vfork */
     _Atomic uint32_t orphaned; /* handlers that ran where no thread of the program was */
     _Atomic uint64_t handled;  /* handlers that have run in any thread */
     _Atomic uint32_t live;     /* threads of the program that have not ended */
@@ -212,11 +222,22 @@ long veneer_point(long (*f)(const long *a), const long *a, void (*undo)(void *),
 #define POINT_ERRNO(f, ...) veneer_answer((int)POINT(f, __VA_ARGS__))
 
 void veneer_test(void); /* acts on a request that is due; mostly does not return then */
-/* Cleanup handlers, then what the thread holds; no request is acted on from then on. */
+/* Leaves the frames, runs cleanup handlers, gives up what the thread holds; no request is acted on
+ * from then on. Returns where no frame was to be left; else the thread ends with t->value. */
 void veneer_finish(struct veneer_thread *t);
+void veneer_end(struct veneer_thread *t) __attribute__((noreturn)); /* its frames are left */
+void veneer_cleanup_run(struct veneer_thread *t, struct veneer_cleanup *c); /* the innermost */
 void veneer_main_ended(void *value); /* the first thread, after veneer_finish */
 void veneer_exit(void *value) __attribute__((noreturn));
 void veneer_cancel_init(void);
+
+/* unwind.c. Leaves the frames of t, the caller, and calls veneer_end(); returns where there is no
+ * unwinder, or it fails. */
+void veneer_unwind(struct veneer_thread *t);
+void veneer_unwind_init(void);
+
+void veneer_cleanup_push(struct veneer_cleanup *c, void (*routine)(void *), void *arg);
+void veneer_cleanup_pop(struct veneer_cleanup *c, int execute);
 
 /* ---- the rest, by file ----------------------------------------------------------------------- */
 

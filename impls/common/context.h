@@ -57,7 +57,28 @@ struct context {
 _Static_assert(offsetof(struct context, fp_control) == 24 && sizeof(struct context) == 32,
                "the assembly uses these offsets");
 
+/* For who looks at the stack from within f, an unwinder or a debugger: the caller is the context
+ * that goes on after it, not the code around, which is on another stack. */
+#ifdef __GCC_HAVE_DWARF2_CFI_ASM
+#define CONTEXT_CALLER_IS(rules) ".cfi_remember_state\n\t" rules
+#define CONTEXT_CALLED ".cfi_restore_state\n\t"
+#else
+#define CONTEXT_CALLER_IS(rules)
+#define CONTEXT_CALLED
+#endif
+
 #if defined(__x86_64__)
+
+/* rbx is its address: the CFA is what it points to (DW_CFA_def_cfa_expression: breg3 0, deref), rip
+ * lies 8 above (DW_CFA_expression: breg3 8). The shared one: rsp is in r13, rip in r12. */
+#define CONTEXT_CALLER                                     \
+    CONTEXT_CALLER_IS(".cfi_escape 15, 3, 0x73, 0, 6\n\t"  \
+                      ".cfi_escape 16, 16, 2, 0x73, 8\n\t" \
+                      ".cfi_same_value rbp\n\t")
+#define CONTEXT_CALLER_SHARED                      \
+    CONTEXT_CALLER_IS(".cfi_def_cfa r13, 0\n\t"    \
+                      ".cfi_register rip, r12\n\t" \
+                      ".cfi_same_value rbp\n\t")
 
 #ifdef __AVX512F__
 #define CONTEXT_CLOBBER_AVX512                                                                    \
@@ -90,13 +111,12 @@ _Static_assert(offsetof(struct context, fp_control) == 24 && sizeof(struct conte
     "ldmxcsr 24(%%rsi)\n\t"     \
     "fldcw 28(%%rsi)\n\t"
 /* f in rdx, its argument in rcx. Below the red zone of what waits on that stack. rbx survives f. */
-#define CONTEXT_CALL              \
-    "movq %%rsi, %%rbx\n\t"       \
-    "leaq -128(%%rsp), %%rsp\n\t" \
-    "andq $-16, %%rsp\n\t"        \
-    "movq %%rcx, %%rdi\n\t"       \
-    "callq *%%rdx\n\t"            \
-    "movq 0(%%rbx), %%rsp\n\t"    \
+#define CONTEXT_CALL                                                         \
+    "movq %%rsi, %%rbx\n\t"                                                  \
+    "leaq -128(%%rsp), %%rsp\n\t"                                            \
+    "andq $-16, %%rsp\n\t"                                                   \
+    "movq %%rcx, %%rdi\n\t" CONTEXT_CALLER "callq *%%rdx\n\t" CONTEXT_CALLED \
+    "movq 0(%%rbx), %%rsp\n\t"                                               \
     "jmpq *8(%%rbx)\n"
 
 static inline __attribute__((always_inline)) void context_switch(struct context *from,
@@ -161,13 +181,12 @@ context_leave_then(const struct context *to, void (*then)(void *), void *arg)
     "ldmxcsr 24(%%rsi)\n\t"     \
     "fldcw 28(%%rsi)\n\t"
 /* r12 and r13 survive f. */
-#define CONTEXT_CALL_SHARED       \
-    "movq %%rsp, %%r13\n\t"       \
-    "leaq -128(%%rsp), %%rsp\n\t" \
-    "andq $-16, %%rsp\n\t"        \
-    "movq %%rcx, %%rdi\n\t"       \
-    "callq *%%rdx\n\t"            \
-    "movq %%r13, %%rsp\n\t"       \
+#define CONTEXT_CALL_SHARED                                                         \
+    "movq %%rsp, %%r13\n\t"                                                         \
+    "leaq -128(%%rsp), %%rsp\n\t"                                                   \
+    "andq $-16, %%rsp\n\t"                                                          \
+    "movq %%rcx, %%rdi\n\t" CONTEXT_CALLER_SHARED "callq *%%rdx\n\t" CONTEXT_CALLED \
+    "movq %%r13, %%rsp\n\t"                                                         \
     "jmpq *%%r12\n"
 
 static inline __attribute__((always_inline)) void context_switch_shared(struct context *from,
@@ -228,6 +247,16 @@ static inline void context_make(struct context *c, void *top, void (*entry)(void
 
 #elif defined(__aarch64__)
 
+/* x19 is its address, as above (breg19); the shared one: sp is in x19, pc in x20. */
+#define CONTEXT_CALLER                                     \
+    CONTEXT_CALLER_IS(".cfi_escape 15, 3, 0x83, 0, 6\n\t"  \
+                      ".cfi_escape 16, 30, 2, 0x83, 8\n\t" \
+                      ".cfi_same_value x29\n\t")
+#define CONTEXT_CALLER_SHARED                      \
+    CONTEXT_CALLER_IS(".cfi_def_cfa x19, 0\n\t"    \
+                      ".cfi_register x30, x20\n\t" \
+                      ".cfi_same_value x29\n\t")
+
 /* Everything but sp, x29 (the frame pointer) and the operands x0 to x3. */
 #define CONTEXT_CLOBBER                                                                            \
     "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12", "x13", "x14", "x15", "x16", "x17",    \
@@ -252,12 +281,10 @@ static inline void context_make(struct context *c, void *top, void (*entry)(void
     "mov sp, x5\n\t"         \
     "msr fpcr, x6\n\t"
 /* f in x2, its argument in x3; there is no red zone. x19 survives f. */
-#define CONTEXT_CALL         \
-    "mov x19, x1\n\t"        \
-    "mov x0, x3\n\t"         \
-    "blr x2\n\t"             \
-    "ldp x5, x17, [x19]\n\t" \
-    "mov sp, x5\n\t"         \
+#define CONTEXT_CALL                                                                     \
+    "mov x19, x1\n\t"                                                                    \
+    "mov x0, x3\n\t" CONTEXT_CALLER "blr x2\n\t" CONTEXT_CALLED "ldp x5, x17, [x19]\n\t" \
+    "mov sp, x5\n\t"                                                                     \
     "br x17\n"
 
 #define CONTEXT_REGISTER(name, n, value) register void *name __asm__("x" #n) = (void *)(value)
@@ -345,10 +372,9 @@ context_leave_then(const struct context *to, void (*then)(void *), void *arg)
 #define CONTEXT_GO     \
     "mov x17, x20\n\t" \
     "br x17\n"
-#define CONTEXT_CALL_SHARED \
-    "mov x0, x3\n\t"        \
-    "blr x2\n\t"            \
-    "mov sp, x19\n\t" CONTEXT_GO
+#define CONTEXT_CALL_SHARED                                                       \
+    "mov x0, x3\n\t" CONTEXT_CALLER_SHARED "blr x2\n\t" CONTEXT_CALLED "mov sp, " \
+    "x19\n\t" CONTEXT_GO
 
 static inline __attribute__((always_inline)) void context_switch_shared(struct context *from,
                                                                         struct context *to)

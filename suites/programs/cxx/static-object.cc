@@ -1,4 +1,5 @@
-// static-object.cc - who meets a static object that another thread is making waits for it (C++11 6.7)
+// static-object.cc - who meets a static object that another thread is making waits for it
+// (C++11 6.7)
 #include "../verdict.h"
 
 #include <pthread.h>
