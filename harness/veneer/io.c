@@ -1,5 +1,5 @@
 /*
- * io.c - reads, writes and sockets: each waits until it can be done without waiting, in one of the
+ * io.c - reads and writes: each waits until it can be done without waiting, in one of the
  * ways of wait.c, then is done. A file that is to answer EAGAIN (O_NONBLOCK) is not waited for.
  *
  * What else POSIX has as a cancellation point is one, too, but waits as the plain call does.
@@ -20,7 +20,7 @@
 #include <termios.h>
 #include <unistd.h>
 
-static bool waits(int fd)
+bool veneer_waits(int fd)
 {
     int saved = errno, flags;
 
@@ -31,10 +31,9 @@ static bool waits(int fd)
     return flags >= 0 && !(flags & O_NONBLOCK);
 }
 
-/* False: errno says why not. */
-static bool ready(int fd, short events)
+bool veneer_ready(int fd, short events)
 {
-    int err = waits(fd) ? veneer_wait_fd(fd, events) : 0;
+    int err = veneer_waits(fd) ? veneer_wait_fd(fd, events) : 0;
 
     if (err)
         errno = err;
@@ -57,11 +56,11 @@ static long read_now(const long *a)
     size_t done;
     int err;
 
-    if (io && io->read && waits((int)a[0])) {
+    if (io && io->read && veneer_waits((int)a[0])) {
         err = io->read((int)a[0], (void *)a[1], (size_t)a[2], &done);
         return answer(err, done);
     }
-    return ready((int)a[0], POLLIN) ? read((int)a[0], (void *)a[1], (size_t)a[2]) : -1;
+    return veneer_ready((int)a[0], POLLIN) ? read((int)a[0], (void *)a[1], (size_t)a[2]) : -1;
 }
 
 ssize_t WRAP(read)(int fd, void *buffer, size_t size);
@@ -81,7 +80,7 @@ static long write_pieces(int fd, const char *from, size_t size)
         return write(fd, from, size);
     do {
         size_t piece = size - done < PIPE_BUF ? size - done : PIPE_BUF;
-        ssize_t n = ready(fd, POLLOUT) ? write(fd, from + done, piece) : -1;
+        ssize_t n = veneer_ready(fd, POLLOUT) ? write(fd, from + done, piece) : -1;
 
         if (n < 0)
             return done ? (long)done : -1;
@@ -96,13 +95,14 @@ static long write_now(const long *a)
     size_t done;
     int err;
 
-    if (io && io->write && waits((int)a[0])) {
+    if (io && io->write && veneer_waits((int)a[0])) {
         err = io->write((int)a[0], (const void *)a[1], (size_t)a[2], &done);
         return answer(err, done);
     }
-    if (!veneer.blocks_alone && waits((int)a[0]))
+    if (!veneer.blocks_alone && veneer_waits((int)a[0]))
         return write_pieces((int)a[0], (const char *)a[1], (size_t)a[2]);
-    return ready((int)a[0], POLLOUT) ? write((int)a[0], (const void *)a[1], (size_t)a[2]) : -1;
+    return veneer_ready((int)a[0], POLLOUT) ? write((int)a[0], (const void *)a[1], (size_t)a[2])
+                                            : -1;
 }
 
 ssize_t WRAP(write)(int fd, const void *buffer, size_t size);
@@ -113,7 +113,7 @@ ssize_t WRAP(write)(int fd, const void *buffer, size_t size)
 
 static long readv_now(const long *a)
 {
-    return ready((int)a[0], POLLIN) ? readv((int)a[0], (void *)a[1], (int)a[2]) : -1;
+    return veneer_ready((int)a[0], POLLIN) ? readv((int)a[0], (void *)a[1], (int)a[2]) : -1;
 }
 
 ssize_t WRAP(readv)(int fd, const struct iovec *v, int n);
@@ -122,139 +122,58 @@ ssize_t WRAP(readv)(int fd, const struct iovec *v, int n)
     return POINT(readv_now, fd, (long)v, n);
 }
 
+/* What fits into a pipe at once is written at once; of more, each part waits by itself. A message
+ * has its bounds: the socket's own call. */
+static long write_parts(int fd, const struct iovec *v, int n)
+{
+    char whole[PIPE_BUF];
+    size_t size = 0;
+    long done = 0;
+
+    for (int i = 0; i < n; i++)
+        size += v[i].iov_len;
+    if (size <= sizeof whole) {
+        size = 0;
+        for (int i = 0; i < n; size += v[i++].iov_len)
+            if (v[i].iov_len)
+                memcpy(whole + size, v[i].iov_base, v[i].iov_len);
+        return write_now((const long[]){fd, (long)whole, (long)size});
+    }
+    for (int i = 0; i < n; i++) {
+        long part = v[i].iov_len
+                        ? write_now((const long[]){fd, (long)v[i].iov_base, (long)v[i].iov_len})
+                        : 0;
+
+        if (part < 0)
+            return done ? done : -1;
+        done += part;
+        if ((size_t)part < v[i].iov_len)
+            break;
+    }
+    return done;
+}
+
 static long writev_now(const long *a)
 {
-    return ready((int)a[0], POLLOUT) ? writev((int)a[0], (void *)a[1], (int)a[2]) : -1;
+    int fd = (int)a[0], n = (int)a[2];
+    struct iovec *v = (void *)a[1];
+    struct stat st;
+
+    if (!veneer.blocks_alone && n > 0 && n <= IOV_MAX && veneer_waits(fd) && !fstat(fd, &st)) {
+        struct msghdr message = {.msg_iov = v, .msg_iovlen = (size_t)n};
+
+        if (S_ISSOCK(st.st_mode))
+            return veneer_send(fd, &message, 0);
+        if (S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode))
+            return write_parts(fd, v, n);
+    }
+    return veneer_ready(fd, POLLOUT) ? writev(fd, v, n) : -1;
 }
 
 ssize_t WRAP(writev)(int fd, const struct iovec *v, int n);
 ssize_t WRAP(writev)(int fd, const struct iovec *v, int n)
 {
     return POINT(writev_now, fd, (long)v, n);
-}
-
-/* ---- sockets --------------------------------------------------------------------------------- */
-
-static long accept_now(const long *a)
-{
-    return ready((int)a[0], POLLIN) ? accept4((int)a[0], (void *)a[1], (void *)a[2], (int)a[3])
-                                    : -1;
-}
-
-int WRAP(accept4)(int fd, struct sockaddr *address, socklen_t *size, int flags);
-int WRAP(accept4)(int fd, struct sockaddr *address, socklen_t *size, int flags)
-{
-    return (int)POINT(accept_now, fd, (long)address, (long)size, flags);
-}
-
-int WRAP(accept)(int fd, struct sockaddr *address, socklen_t *size);
-int WRAP(accept)(int fd, struct sockaddr *address, socklen_t *size)
-{
-    return __wrap_accept4(fd, address, size, 0);
-}
-
-/* A connect that would wait is begun without, and waited for. */
-static long connect_now(const long *a)
-{
-    int fd = (int)a[0], flags, err = 0, result;
-    const struct sockaddr *address = (const void *)a[1];
-    socklen_t size = (socklen_t)a[2], length = sizeof(err);
-
-    if (!waits(fd))
-        return connect(fd, address, size);
-    flags = fcntl(fd, F_GETFL);
-    fcntl(fd, F_SETFL, flags | O_NONBLOCK);
-    result = connect(fd, address, size);
-    if (result)
-        err = errno;
-    fcntl(fd, F_SETFL, flags);
-    if (err == EINPROGRESS) {
-        err = veneer_wait_fd(fd, POLLOUT);
-        if (!err)
-            getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &length);
-    } else if (err ==
-               EAGAIN) { /* a local socket whose queue is full: there is nothing to wait for */
-        return connect(fd, address, size);
-    }
-    return veneer_answer(err);
-}
-
-int WRAP(connect)(int fd, const struct sockaddr *address, socklen_t size);
-int WRAP(connect)(int fd, const struct sockaddr *address, socklen_t size)
-{
-    return (int)POINT(connect_now, fd, (long)address, size);
-}
-
-static bool ready_for(int fd, short events, int flags)
-{
-    return flags & MSG_DONTWAIT || ready(fd, events);
-}
-
-static long recv_now(const long *a)
-{
-    return ready_for((int)a[0], POLLIN, (int)a[3]) ? recvfrom((int)a[0], (void *)a[1], (size_t)a[2],
-                                                              (int)a[3], (void *)a[4], (void *)a[5])
-                                                   : -1;
-}
-
-ssize_t WRAP(recvfrom)(int fd, void *buffer, size_t size, int flags, struct sockaddr *from,
-                       socklen_t *length);
-ssize_t WRAP(recvfrom)(int fd, void *buffer, size_t size, int flags, struct sockaddr *from,
-                       socklen_t *length)
-{
-    return POINT(recv_now, fd, (long)buffer, (long)size, flags, (long)from, (long)length);
-}
-
-ssize_t WRAP(recv)(int fd, void *buffer, size_t size, int flags);
-ssize_t WRAP(recv)(int fd, void *buffer, size_t size, int flags)
-{
-    return __wrap_recvfrom(fd, buffer, size, flags, NULL, NULL);
-}
-
-static long recvmsg_now(const long *a)
-{
-    return ready_for((int)a[0], POLLIN, (int)a[2]) ? recvmsg((int)a[0], (void *)a[1], (int)a[2])
-                                                   : -1;
-}
-
-ssize_t WRAP(recvmsg)(int fd, struct msghdr *message, int flags);
-ssize_t WRAP(recvmsg)(int fd, struct msghdr *message, int flags)
-{
-    return POINT(recvmsg_now, fd, (long)message, flags);
-}
-
-static long send_now(const long *a)
-{
-    return ready_for((int)a[0], POLLOUT, (int)a[3])
-               ? sendto((int)a[0], (void *)a[1], (size_t)a[2], (int)a[3], (void *)a[4],
-                        (socklen_t)a[5])
-               : -1;
-}
-
-ssize_t WRAP(sendto)(int fd, const void *buffer, size_t size, int flags, const struct sockaddr *to,
-                     socklen_t length);
-ssize_t WRAP(sendto)(int fd, const void *buffer, size_t size, int flags, const struct sockaddr *to,
-                     socklen_t length)
-{
-    return POINT(send_now, fd, (long)buffer, (long)size, flags, (long)to, length);
-}
-
-ssize_t WRAP(send)(int fd, const void *buffer, size_t size, int flags);
-ssize_t WRAP(send)(int fd, const void *buffer, size_t size, int flags)
-{
-    return __wrap_sendto(fd, buffer, size, flags, NULL, 0);
-}
-
-static long sendmsg_now(const long *a)
-{
-    return ready_for((int)a[0], POLLOUT, (int)a[2]) ? sendmsg((int)a[0], (void *)a[1], (int)a[2])
-                                                    : -1;
-}
-
-ssize_t WRAP(sendmsg)(int fd, const struct msghdr *message, int flags);
-ssize_t WRAP(sendmsg)(int fd, const struct msghdr *message, int flags)
-{
-    return POINT(sendmsg_now, fd, (long)message, flags);
 }
 
 /* ---- message queues -------------------------------------------------------------------------- */
@@ -266,10 +185,10 @@ static bool queue_ready(mqd_t queue, short events, const struct timespec *until)
     const struct veneer_thread *self = veneer_self();
     uint32_t interrupted = veneer_interrupted(self);
 
-    if (!waits((int)queue))
+    if (!veneer_waits((int)queue))
         return true;
     if (!until)
-        return ready((int)queue, events);
+        return veneer_ready((int)queue, events);
     while (!poll(&one, 1, 0)) {
         if (veneer_interrupted(self) != interrupted) {
             errno = EINTR;

@@ -263,9 +263,16 @@ void veneer_breathe(void);
 /* How long a wait may go on that cannot be woken by what it is to look for; see README.md. */
 #define VENEER_SLICE_NS 10000000u
 #define VENEER_POLL_NS 1000000u
-/* Until fd is ready for `events`: 0, EINTR, or an error number. At once where the plain call may
- * wait by itself. Inside POINT. */
+/* Until fd is ready for `events`: 0, EINTR, EAGAIN (SO_RCVTIMEO, SO_SNDTIMEO), or an error number.
+ * At once where the plain call may wait by itself. Inside POINT. */
 int veneer_wait_fd(int fd, short events);
+
+/* io.c: calls for this file wait. The same for it, by errno: false, errno says why not. */
+bool veneer_waits(int fd);
+bool veneer_ready(int fd, short events);
+/* socket.c: all of it, where others run on the same kernel thread; sendmsg's answer. */
+struct msghdr;
+long veneer_send(int fd, const struct msghdr *message, int flags);
 
 bool veneer_is_fault(int sig); /* signal.c: its mask is the kernel's, whatever keeps the others */
 

@@ -13,6 +13,7 @@
 #include <stdarg.h>
 #include <sys/resource.h>
 #include <sys/select.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -187,34 +188,56 @@ int WRAP(pthread_yield)(void)
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
+/* When a wait for it is over by SO_RCVTIMEO or SO_SNDTIMEO. */
+static uint64_t limit_of(int fd, short events)
+{
+    struct timeval limit = {0};
+    socklen_t size = sizeof limit;
+
+    if (getsockopt(fd, SOL_SOCKET, events & POLLOUT ? SO_SNDTIMEO : SO_RCVTIMEO, &limit, &size) ||
+        (!limit.tv_sec && !limit.tv_usec))
+        return UINT64_MAX;
+    return veneer_now(CLOCK_MONOTONIC) + (uint64_t)limit.tv_sec * NS +
+           (uint64_t)limit.tv_usec * 1000;
+}
+
 int veneer_wait_fd(int fd, short events)
 {
     struct veneer_thread *self = veneer_self();
     uint32_t interrupted = veneer_interrupted(self);
     const struct tl_io_ops *io = veneer.impl->io;
     struct pollfd one = {.fd = fd, .events = events};
-    int n, saved = errno, err;
+    bool jacket = !veneer.blocks_alone && io && io->poll;
+    uint64_t end, now, slice = jacket ? 10 * VENEER_SLICE_NS : VENEER_SLICE_NS, left;
+    int n, saved = errno, err, ms;
 
     if (!veneer.running)
         return 0;
+    n = poll(&one, 1, 0);
+    end = n > 0 ? 0 : limit_of(fd, events);
     for (;;) {
-        if (!veneer.blocks_alone && io && io->poll) {
-            err = io->poll(&one, 1, (int)(VENEER_SLICE_NS / 1000000 * 10), &n);
-            if (err && err != EINTR)
-                return err;
-            if (err)
-                n = -1;
-        } else {
-            n = poll(&one, 1, veneer.blocks_alone ? (int)(VENEER_SLICE_NS / 1000000) : 0);
-        }
         errno = saved;
         if (n > 0)
             return 0; /* an error, too: the call tells which */
         veneer_test();
         if (veneer_interrupted(self) != interrupted)
             return EINTR;
-        if (!veneer.blocks_alone && !(io && io->poll))
-            veneer_pause(VENEER_POLL_NS);
+        now = end == UINT64_MAX ? 0 : veneer_now(CLOCK_MONOTONIC);
+        if (now >= end)
+            return EAGAIN;
+        left = end - now < slice ? end - now : slice;
+        ms = (int)((left + 999999) / 1000000);
+        if (jacket) {
+            err = io->poll(&one, 1, ms, &n);
+            if (err && err != EINTR)
+                return err;
+            if (err)
+                n = -1;
+        } else {
+            if (!veneer.blocks_alone)
+                veneer_pause(left < VENEER_POLL_NS ? left : VENEER_POLL_NS);
+            n = poll(&one, 1, veneer.blocks_alone ? ms : 0);
+        }
     }
 }
 
