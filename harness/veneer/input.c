@@ -1,7 +1,8 @@
 /*
- * input.c - reading from a FILE. The C library waits for more in the kernel, in the middle of a
- * call; where others run on the same kernel thread they would stand still. So what is not in the
- * buffer of the FILE is waited for first, in one of the ways of wait.c, and then asked for.
+ * input.c - reading from a FILE (stdio.c: writing). The C library waits in the kernel, in the
+ * middle of a call; where others run on the same kernel thread they would stand still. So what is
+ * not in the buffer of the FILE is waited for first, in one of the ways of wait.c, and then asked
+ * for.
  *
  * None is a cancellation point (POSIX.1-2017 XSH 2.9.5.2 lets them be): the lock of the FILE is
  * held. scanf and its like wait for their first character so, and in the kernel for what follows.
@@ -24,8 +25,7 @@ static size_t buffered(const FILE *f)
     return f->_IO_read_ptr < f->_IO_read_end ? (size_t)(f->_IO_read_end - f->_IO_read_ptr) : 0;
 }
 
-/* The next read of it would stop others: errno is as it was. */
-static bool may_stop(FILE *f)
+bool veneer_file_may_stop(FILE *f)
 {
     int saved = errno, fd, flags;
     struct stat st;
@@ -49,23 +49,27 @@ static void show_lines(void)
     }
 }
 
-/* Until a character is there, the end or an error; its lock is held. False: a handler without
- * SA_RESTART ran, and the FILE has seen an error. */
-static bool fill(FILE *f)
+bool veneer_file_wait(FILE *f, short events)
 {
     int old, err;
 
-    if (buffered(f) || feof_unlocked(f) || !may_stop(f))
-        return true;
-    show_lines();
     __wrap_pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &old);
-    err = veneer_wait_fd(fileno_unlocked(f), POLLIN);
+    err = veneer_wait_fd(fileno_unlocked(f), events);
     __wrap_pthread_setcancelstate(old, NULL);
     if (err != EINTR)
         return true;
     f->_flags |= _IO_ERR_SEEN;
     errno = EINTR;
     return false;
+}
+
+/* Until a character is there, the end or an error. */
+static bool fill(FILE *f)
+{
+    if (buffered(f) || feof_unlocked(f) || !veneer_file_may_stop(f))
+        return true;
+    show_lines();
+    return veneer_file_wait(f, POLLIN);
 }
 
 static int get(FILE *f)
@@ -102,7 +106,7 @@ static char *gets_now(char *to, int size, FILE *f)
 {
     int n = 0, c = 0;
 
-    if (size < 2 || !may_stop(f))
+    if (size < 2 || !veneer_file_may_stop(f))
         return fgets_unlocked(to, size, f);
     while (n < size - 1 && c != '\n' && (c = get(f)) != EOF)
         to[n++] = (char)c;
@@ -145,7 +149,7 @@ static ssize_t getdelim_now(char **line, size_t *size, int end, FILE *f)
     size_t n = 0;
     int c;
 
-    if (!line || !size || !may_stop(f))
+    if (!line || !size || !veneer_file_may_stop(f))
         return getdelim(line, size, end, f);
     do {
         c = get(f);
@@ -216,7 +220,7 @@ size_t WRAP(fread)(void *to, size_t size, size_t n, FILE *f)
     size_t bytes, result;
 
     __wrap_flockfile(f);
-    if (!__builtin_mul_overflow(size, n, &bytes) && bytes && may_stop(f))
+    if (!__builtin_mul_overflow(size, n, &bytes) && bytes && veneer_file_may_stop(f))
         result = read_now(to, bytes, f) / size;
     else
         result = fread_unlocked(to, size, n, f);

@@ -41,6 +41,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unwind.h>
 
@@ -278,6 +279,14 @@ bool veneer_is_fault(int sig); /* signal.c: its mask is the kernel's, whatever k
 
 /* waitpid(pid, status, 0). Inside POINT, or with cancellation off. */
 pid_t veneer_waitpid(pid_t pid, int *status);
+
+/* input.c, of a FILE whose lock is held. Whether a read or write of its descriptor could stop other
+ * threads; errno stays. */
+bool veneer_file_may_stop(FILE *f);
+/* Until it is ready for `events`, or has met an error, which its next call will tell. False: a
+ * handler without SA_RESTART ran, the FILE has seen an error, errno is EINTR. No cancellation
+ * point. */
+bool veneer_file_wait(FILE *f, short events);
 
 /* fifo.c: openat. Inside POINT. */
 int veneer_open_file(int at, const char *path, int flags, mode_t mode);
