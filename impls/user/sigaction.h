@@ -142,12 +142,6 @@ static void on_signal(int sig, siginfo_t *info, void *context)
 
 /* ---- what the kernel does with it ------------------------------------------------------------ */
 
-static bool is_function(const struct sigaction *act)
-{
-    return (act->sa_flags & SA_SIGINFO) ||
-           (act->sa_handler != SIG_DFL && act->sa_handler != SIG_IGN);
-}
-
 /* The default action is to do nothing. */
 static bool ignored_by_default(int sig)
 {
@@ -195,8 +189,12 @@ static __attribute__((noinline)) void signals_adopt(uint64_t bits)
     USER_STORE(lib.signals_used, true);
     bits |= signal_bit(USER_RETRY_SIGNAL);
     signals_stock();
+    bits &= SIGNALS_OURS & ~signals.known;
     hold(lwp);
-    for (bits &= SIGNALS_OURS & ~signals.known; bits; bits &= bits - 1) {
+    lock_take(&lib.signal_lock);
+    if (!USER_MUTANT("user-signal-adopted-twice"))
+        bits &= ~signals.known; /* another thread may have been here with the same */
+    for (; bits; bits &= bits - 1) {
         int sig = __builtin_ctzll(bits) + 1;
 
         if (sigaction(sig, NULL, &signals.action[sig]))
@@ -206,6 +204,7 @@ static __attribute__((noinline)) void signals_adopt(uint64_t bits)
         if (kernel_install(sig) == 0)
             signals.known |= signal_bit(sig);
     }
+    lock_release(&lib.signal_lock);
     release(lwp);
     errno = saved;
 }
@@ -261,24 +260,28 @@ static int user_action(int sig, const struct sigaction *act, struct sigaction *o
     }
     if (act)
         signals_adopt(bit);
+    hold(lwp);
+    lock_take(&lib.signal_lock);
     if (signals.known & bit)
         before = signals.action[sig];
     else if (sigaction(sig, NULL, &before))
         err = errno;
     if (act && !err) {
-        hold(lwp);
-        lock_take(&lib.signal_lock);
         signals.action[sig] = *act;
         if (is_function(act))
             signals.handlers |= bit;
         else
             signals.handlers &= ~bit;
-        lock_release(&lib.signal_lock);
+    }
+    lock_release(&lib.signal_lock);
+    if (act && !err) {
         if (!is_function(act) && (is_ignored(act) || ignored_by_default(sig)))
             signal_purge(lwp, sig);
-        err = kernel_install(sig);
-        release(lwp);
+        lock_take(&lib.signal_lock);
+        err = kernel_install(sig); /* what is in the table by now */
+        lock_release(&lib.signal_lock);
     }
+    release(lwp);
     if (old && !err)
         *old = before;
     errno = saved;

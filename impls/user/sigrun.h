@@ -16,6 +16,12 @@
 static int default_action(int sig, const siginfo_t *info);        /* sigaction.h */
 static inline void mask_set(struct uthread *self, uint64_t mask); /* sigmask.h */
 
+static bool is_function(const struct sigaction *act)
+{
+    return (act->sa_flags & SA_SIGINFO) ||
+           (act->sa_handler != SIG_DFL && act->sa_handler != SIG_IGN);
+}
+
 /* The kernel does with it what it is to do with it, before this returns. Leaves errno alone. */
 static int signal_to_kernel(const siginfo_t *info)
 {
@@ -68,32 +74,33 @@ static void signal_handle(struct uthread *self, siginfo_t *info, ucontext_t *uc)
     int sig = info->si_signo;
     uint64_t bit = signal_bit(sig), mask = rest->mask;
     struct sigaction act;
+    bool bounce;
 
-    lock_take(&lib.signal_lock);
-    act = signals.action[sig];
-    lock_release(&lib.signal_lock);
     if (!(signals.known & SIGNALS_OURS & bit)) {
         signal_to_kernel(info);
         return;
     }
-    if (!(act.sa_flags & SA_SIGINFO) && act.sa_handler == SIG_IGN)
-        return;
-    if (!(act.sa_flags & SA_SIGINFO) && act.sa_handler == SIG_DFL) {
-        default_action(sig, info);
+    lock_take(&lib.signal_lock);
+    act = signals.action[sig];
+    bounce = (act.sa_flags & SA_ONSTACK) && !uc && !lwp_self()->bounced;
+    if ((act.sa_flags & SA_RESETHAND) && is_function(&act) && !bounce) {
+        signals.action[sig].sa_flags &= ~SA_SIGINFO;
+        signals.action[sig].sa_handler = SIG_DFL;
+        signals.handlers &= ~bit;
+    }
+    lock_release(&lib.signal_lock);
+    if (!is_function(&act)) {
+        if (act.sa_handler == SIG_DFL)
+            default_action(sig, info);
         return;
     }
-    if ((act.sa_flags & SA_ONSTACK) && !uc && !lwp_self()->bounced) {
+    if (bounce) {
         struct lwp *lwp = lwp_self();
 
         lwp->bounced = true;
         if (signal_to_kernel(info))
             lwp->bounced = false;
         return;
-    }
-    if (act.sa_flags & SA_RESETHAND) {
-        signals.action[sig].sa_flags &= ~SA_SIGINFO;
-        signals.action[sig].sa_handler = SIG_DFL;
-        signals.handlers &= ~bit;
     }
     mask_set(self, mask | (bits_of(&act.sa_mask) & ~SIGNALS_NEVER) |
                        (act.sa_flags & SA_NODEFER ? 0 : bit));
