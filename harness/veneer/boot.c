@@ -264,6 +264,43 @@ static struct {
 } program;
 
 int __real_main(int argc, char **argv, char **envp);
+/* What the program's constructors call, before there is a first thread, asks for the
+ * implementation: this one of it, which waits by itself. Nobody is there to wake who waits. */
+static struct tl_impl early;
+static struct tl_cond_ops early_cond;
+
+static int early_timedwait(struct tl_cond *c, struct tl_mutex *m, clockid_t clock, uint64_t end)
+{
+    uint64_t now;
+
+    (void)c;
+    (void)m;
+    while ((now = veneer_now(clock)) < end)
+        veneer_pause(end - now);
+    return ETIMEDOUT;
+}
+
+static int early_wait(struct tl_cond *c, struct tl_mutex *m)
+{
+    return early_timedwait(c, m, CLOCK_MONOTONIC, UINT64_MAX);
+}
+
+static __attribute__((constructor(101))) void begin_early(void)
+{
+    struct tl_module module = tl_module_contents();
+
+    early = **module.impls;
+    early.io = NULL;
+    if (early.cond) {
+        early_cond = *early.cond;
+        early_cond.wait = early_wait;
+        early_cond.timedwait = early_timedwait;
+        early.cond = &early_cond;
+    }
+    veneer.impl = &early;
+    veneer.blocks_alone = veneer.impl->traits & TL_BLOCKS_ALONE;
+}
+
 int WRAP(main)(int argc, char **argv, char **envp);
 
 static void run_main(void *unused)
@@ -348,6 +385,7 @@ static void *entry(void *unused)
     self->known = true;
     self->tid = (int)syscall(SYS_gettid);
     self->frames.outermost = __builtin_frame_address(0);
+    veneer_key_begin();
     veneer_unwind_init();
     veneer_cancel_init();
     veneer_keep();
@@ -366,7 +404,6 @@ int WRAP(main)(int argc, char **argv, char **envp)
     int err;
 
     veneer.impl = *module.impls;
-    veneer.blocks_alone = veneer.impl->traits & TL_BLOCKS_ALONE;
     veneer.preemptive = veneer.impl->traits & TL_PREEMPTIVE || preempts(&boot);
     boot.nslots = sched_getaffinity(0, sizeof(set), &set) ? 1 : (unsigned)CPU_COUNT(&set);
     program.argc = argc;

@@ -12,6 +12,9 @@ static struct {
     _Atomic int alive; /* 0 free, 1 being made or deleted, 2 alive */
 } keys[PTHREAD_KEYS_MAX];
 
+/* Before main, of the thread that runs its constructors. */
+static const void *early[PTHREAD_KEYS_MAX];
+
 static bool is_alive(pthread_key_t key)
 {
     return key < PTHREAD_KEYS_MAX &&
@@ -51,13 +54,27 @@ int WRAP(pthread_key_delete)(pthread_key_t key)
 int WRAP(pthread_setspecific)(pthread_key_t key, const void *value);
 int WRAP(pthread_setspecific)(pthread_key_t key, const void *value)
 {
-    return is_alive(key) ? veneer.impl->key->set(keys[key].key, value) : EINVAL;
+    if (!is_alive(key))
+        return EINVAL;
+    if (veneer.running)
+        return veneer.impl->key->set(keys[key].key, value);
+    early[key] = value;
+    return 0;
 }
 
 void *WRAP(pthread_getspecific)(pthread_key_t key);
 void *WRAP(pthread_getspecific)(pthread_key_t key)
 {
-    return is_alive(key) ? veneer.impl->key->get(keys[key].key) : NULL;
+    if (!is_alive(key))
+        return NULL;
+    return veneer.running ? veneer.impl->key->get(keys[key].key) : (void *)early[key];
+}
+
+void veneer_key_begin(void)
+{
+    for (pthread_key_t i = 0; i < PTHREAD_KEYS_MAX; i++)
+        if (is_alive(i) && early[i])
+            veneer.impl->key->set(keys[i].key, early[i]);
 }
 
 void veneer_key_destroy_all(void)

@@ -235,7 +235,10 @@ static int send(pthread_t handle, int sig, const union sigval *value)
     if (sig < 0 || sig >= NSIG)
         return EINVAL;
     if (!sig || atomic_load(&t->life) != VENEER_LIVE)
-        return 0; /* it has ended, but its lifetime has not: it is not joined */
+        return 0;        /* it has ended, but its lifetime has not: it is not joined */
+    if (!veneer.running) /* before main: the caller, the only thread */
+        return value ? pthread_sigqueue(pthread_self(), sig, *value)
+                     : pthread_kill(pthread_self(), sig);
     if (!veneer.impl->signal)
         return ENOTSUP;
     err = veneer.impl->signal->kill(t->impl, sig, value);
