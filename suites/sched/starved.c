@@ -22,7 +22,10 @@ static void *only_yield(void *arg)
     unsigned i = (unsigned)(uintptr_t)arg;
 
     while (!atomic_load(&leave)) {
-        atomic_fetch_add(&yields[i], 1);
+        if (atomic_fetch_add(&yields[i], 1) == UNDER_WAY * 100 && !tl_trait(ctx, TL_CONCURRENT)) {
+            TL_EXPECT(ctx, false, "a thread yields, and nobody else runs");
+            break;
+        }
         ctx->impl->yield();
     }
     return NULL;
@@ -80,7 +83,7 @@ static enum tl_status run(struct tl_ctx *c)
         made >= READY && made < READY + YIELDERS &&
         TL_CALL(c, c->impl->create(&t[made], NULL, only_yield, (void *)(uintptr_t)(made - READY))))
         made++;
-    if (made == READY + YIELDERS && others_elsewhere()) {
+    if (made == READY + YIELDERS && tl_verdict(c) == TL_OK && others_elsewhere()) {
         for (unsigned i = 0; i < READY; i++)
             TL_CALL(c, c->impl->sem->post(&go[i]));
         begin = tl_now_ns();
