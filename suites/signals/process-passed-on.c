@@ -8,7 +8,7 @@
 #include "../common/mutant.h"
 #include "../common/rounds.h"
 
-#define FEW 60
+#define FEW 30
 #define MOST 3000
 #define SPIN_NS 3000 /* about what it takes from one PU to another, and to send */
 #define QUEUED 3
@@ -154,13 +154,12 @@ static const struct tl_check meets_block = {
               "not blocked it, or pending on the process)",
     .method =
         "a thread opens a signal and blocks it again while another one, which has it blocked, "
-        "sends one, or three queued ones; 60 times or more. What the first has not handled "
+        "sends one, or three queued ones; 30 times or more. What the first has not handled "
         "then is pending for the second, and handled when that opens it, in order",
     .meaning = "a library that gives the signal to a thread, and leaves it there when that blocks "
                "it, is seen if the two meet: with two PUs in many of the rounds",
     .needs = "signal.mask signal.pending",
     .flags = TL_CHECK_CONCURRENT,
-    .deadline_s = 15,
     .run = run_block,
 };
 TL_CHECK(meets_block);
@@ -196,12 +195,11 @@ static const struct tl_check meets_end = {
     .source = "POSIX.1-2017 XSH 2.4.1, pthread_exit",
     .method =
         "a thread opens a signal and ends while another one, which has it blocked, sends one, "
-        "or three queued ones; 60 times or more. When it has been joined, what it has not "
+        "or three queued ones; 30 times or more. When it has been joined, what it has not "
         "handled is pending, and handled when the other one opens it, in order",
     .meaning = "a signal that ends with the thread it was given to is seen if the two meet",
     .needs = "signal.mask signal.pending",
     .flags = TL_CHECK_CONCURRENT,
-    .deadline_s = 15,
     .run = run_end,
 };
 TL_CHECK(meets_end);
@@ -305,7 +303,7 @@ static const struct tl_check beside_handler_check = {
                "and the receiver share a PU each time",
     .needs = "signal.mask signal.pending",
     .flags = TL_CHECK_CONCURRENT,
-    .deadline_s = 15,
+    .deadline_s = 30,
     .run = run_handler,
 };
 TL_CHECK(beside_handler_check);
@@ -402,7 +400,7 @@ static const struct tl_check beside_wait_check = {
                "first with it, where the sender and the receiver share a PU each time",
     .needs = "signal.wait signal.timedwait signal.mask signal.pending",
     .flags = TL_CHECK_CONCURRENT,
-    .deadline_s = 15,
+    .deadline_s = 30,
     .run = run_wait,
 };
 TL_CHECK(beside_wait_check);
