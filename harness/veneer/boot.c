@@ -333,10 +333,9 @@ static void end_keeping(void)
     keeper.id = 0;
 }
 
-void veneer_one_less(void)
+bool veneer_one_less(void)
 {
-    if (atomic_fetch_sub(&veneer.live, 1) == 1 && !veneer.main)
-        end_keeping();
+    return atomic_fetch_sub(&veneer.live, 1) == 1 && !veneer.main;
 }
 
 /* It has all signals blocked, which it inherits: none is for it. */

@@ -46,8 +46,13 @@ static void settle(struct veneer_thread *t)
     veneer_thread_local_end(t);
     if (atomic_load(&t->life) != VENEER_LIVE || t == &afterlife)
         return;
+    /* In a forked child without the first thread the last one ends the process, and is a thread
+     * still to what atexit has: so all of them have done what is theirs when they are counted. */
+    if (!veneer.main)
+        veneer_key_destroy_all();
     veneer_mutex_abandon();
-    veneer_one_less();
+    if (veneer_one_less())
+        exit(EXIT_SUCCESS);
     if (t == veneer.main)
         return;
     /* What runs from here on, destructors of keys, needs a record still. */

@@ -4,8 +4,9 @@
  * not in the buffer of the FILE is waited for first, in one of the ways of wait.c, and then asked
  * for.
  *
- * None is a cancellation point (POSIX.1-2017 XSH 2.9.5.2 lets them be): the lock of the FILE is
- * held. scanf and its like wait for their first character so, and in the kernel for what follows.
+ * Each is a cancellation point where it waits, as in the C library (POSIX.1-2017 XSH 2.9.5.2 lets
+ * them be), and lets go of the FILE then; writing is none. scanf and its like wait for their first
+ * character so, and in the kernel for what follows.
  */
 #include "veneer.h"
 
@@ -20,24 +21,34 @@
 void WRAP(flockfile)(FILE *file); /* stdio.c */
 int WRAP(pthread_setcancelstate)(int state, int *old);
 
+#define IN_BACKUP 0x100 /* glibc, libio.h: what ungetc gave back is read, and the rest saved */
+
 static size_t buffered(const FILE *f)
 {
-    return f->_IO_read_ptr < f->_IO_read_end ? (size_t)(f->_IO_read_end - f->_IO_read_ptr) : 0;
+    size_t n = f->_IO_read_ptr < f->_IO_read_end ? (size_t)(f->_IO_read_end - f->_IO_read_ptr) : 0;
+
+    return f->_flags & IN_BACKUP ? n + (size_t)(f->_IO_save_end - f->_IO_save_base) : n;
 }
 
-bool veneer_file_may_stop(FILE *f)
+/* errno is as it was. */
+static bool may_wait(FILE *f)
 {
     int saved = errno, fd, flags;
     struct stat st;
     bool may;
 
-    if (!veneer.running || veneer.blocks_alone)
+    if (!veneer.running)
         return false;
     fd = fileno_unlocked(f);
     flags = fd < 0 ? O_NONBLOCK : fcntl(fd, F_GETFL);
     may = flags >= 0 && !(flags & O_NONBLOCK) && !fstat(fd, &st) && !S_ISREG(st.st_mode);
     errno = saved;
     return may;
+}
+
+bool veneer_file_may_stop(FILE *f)
+{
+    return !veneer.blocks_alone && may_wait(f);
 }
 
 /* What is shown to somebody who is to answer, a prompt, is to be seen before the wait. */
@@ -49,13 +60,8 @@ static void show_lines(void)
     }
 }
 
-bool veneer_file_wait(FILE *f, short events)
+static bool waited(FILE *f, int err)
 {
-    int old, err;
-
-    __wrap_pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &old);
-    err = veneer_wait_fd(fileno_unlocked(f), events);
-    __wrap_pthread_setcancelstate(old, NULL);
     if (err != EINTR)
         return true;
     f->_flags |= _IO_ERR_SEEN;
@@ -63,13 +69,33 @@ bool veneer_file_wait(FILE *f, short events)
     return false;
 }
 
+bool veneer_file_wait(FILE *f, short events)
+{
+    int old, err;
+
+    __wrap_pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &old);
+    err = veneer_wait_fd(fileno_unlocked(f), events);
+    __wrap_pthread_setcancelstate(old, NULL);
+    return waited(f, err);
+}
+
+static long wait_input(const long *a)
+{
+    return veneer_wait_fd((int)a[0], POLLIN);
+}
+
+static void let_go(void *file)
+{
+    funlockfile(file);
+}
+
 /* Until a character is there, the end or an error. */
 static bool fill(FILE *f)
 {
-    if (buffered(f) || feof_unlocked(f) || !veneer_file_may_stop(f))
+    if (buffered(f) || feof_unlocked(f) || !may_wait(f))
         return true;
     show_lines();
-    return veneer_file_wait(f, POLLIN);
+    return waited(f, (int)veneer_point(wait_input, (const long[]){fileno_unlocked(f)}, let_go, f));
 }
 
 static int get(FILE *f)
@@ -106,7 +132,7 @@ static char *gets_now(char *to, int size, FILE *f)
 {
     int n = 0, c = 0;
 
-    if (size < 2 || !veneer_file_may_stop(f))
+    if (size < 2 || !may_wait(f))
         return fgets_unlocked(to, size, f);
     while (n < size - 1 && c != '\n' && (c = get(f)) != EOF)
         to[n++] = (char)c;
@@ -149,7 +175,7 @@ static ssize_t getdelim_now(char **line, size_t *size, int end, FILE *f)
     size_t n = 0;
     int c;
 
-    if (!line || !size || !veneer_file_may_stop(f))
+    if (!line || !size || !may_wait(f))
         return getdelim(line, size, end, f);
     do {
         c = get(f);
@@ -220,7 +246,7 @@ size_t WRAP(fread)(void *to, size_t size, size_t n, FILE *f)
     size_t bytes, result;
 
     __wrap_flockfile(f);
-    if (!__builtin_mul_overflow(size, n, &bytes) && bytes && veneer_file_may_stop(f))
+    if (!__builtin_mul_overflow(size, n, &bytes) && bytes && may_wait(f))
         result = read_now(to, bytes, f) / size;
     else
         result = fread_unlocked(to, size, n, f);

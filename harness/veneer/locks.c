@@ -1,6 +1,6 @@
 /*
- * locks.c - locks of files, semaphores and message queues of System V, aio_suspend: what the kernel
- * waits for without a descriptor. Each is tried without waiting, with a pause in between.
+ * locks.c - locks of files, semaphores and message queues of System V, aio_suspend, lio_listio:
+ * what is waited for without a descriptor. Each is tried without waiting, with a pause in between.
  */
 #include "veneer.h"
 
@@ -214,3 +214,46 @@ static long aio_suspend_now(const long *a)
     }
 AIO_SUSPEND(aio_suspend)
 AIO_SUSPEND(aio_suspend64)
+
+static bool lio_goes_on(struct aiocb *const list[], int n, bool *failed)
+{
+    for (int i = 0; i < n; i++)
+        if (list[i] && list[i]->aio_lio_opcode != LIO_NOP) {
+            int err = aio_error(list[i]);
+
+            if (err == EINPROGRESS)
+                return true;
+            *failed |= err != 0;
+        }
+    return false;
+}
+
+/* POSIX has it among those that may be a cancellation point; it is none. */
+static int lio_wait(struct aiocb *const list[], int n)
+{
+    struct veneer_thread *self = veneer_self();
+    uint32_t handled = veneer_handled(self);
+    bool failed = false;
+
+    if (lio_listio(LIO_NOWAIT, list, n, NULL)) {
+        if (errno == EINVAL)
+            return -1;
+        failed = true; /* those that were queued are waited for all the same */
+    }
+    while (lio_goes_on(list, n, &failed)) {
+        if (veneer_handled(self) != handled)
+            return veneer_answer(EINTR);
+        veneer_pause(VENEER_POLL_NS);
+    }
+    return failed ? veneer_answer(EIO) : 0;
+}
+
+#define LIO_LISTIO(name)                                                                 \
+    int WRAP(name)(int mode, struct aiocb *const list[], int n, struct sigevent *event); \
+    int WRAP(name)(int mode, struct aiocb *const list[], int n, struct sigevent *event)  \
+    {                                                                                    \
+        return mode == LIO_WAIT && veneer.running ? lio_wait(list, n)                    \
+                                                  : lio_listio(mode, list, n, event);    \
+    }
+LIO_LISTIO(lio_listio)
+LIO_LISTIO(lio_listio64)

@@ -132,6 +132,8 @@ int WRAP(pthread_create)(pthread_t *handle, const pthread_attr_t *a, void *(*sta
         err = read_attr(a, self, &attr, &sched);
     } else if (!(err = pthread_getattr_default_np(&defaults))) {
         pthread_attr_getstacksize(&defaults, &attr.stack_size);
+        pthread_attr_getguardsize(&defaults, &attr.guard_size);
+        attr.no_guard = !attr.guard_size;
         own_mask = !pthread_attr_getsigmask_np(&defaults, &given);
         pthread_attr_destroy(&defaults);
     }

@@ -243,11 +243,11 @@ void veneer_cleanup_pop(struct veneer_cleanup *c, int execute);
 /* ---- the rest, by file ----------------------------------------------------------------------- */
 
 void veneer_key_begin(void);       /* what the first thread has set before main is its value */
-void veneer_key_destroy_all(void); /* key.c: the first thread's values */
+void veneer_key_destroy_all(void); /* key.c: the caller's values */
 void veneer_mutex_abandon(void);   /* mutex.c: robust ones that the caller holds */
 /* boot.c: veneer_keep() before there is but one thread; a thread has ended. */
 void veneer_keep(void);
-void veneer_one_less(void);
+bool veneer_one_less(void); /* it was the last one, and there is no first */
 
 /* wait.c. Nanoseconds of a clock; times before 1970 are 0. */
 uint64_t veneer_now(clockid_t clock);
