@@ -27,23 +27,77 @@ static void find_folder(const char *impl, char folder[PATH_MAX + 32])
     *strrchr(folder, '/') = '\0';
 }
 
+/* What is known of the arguments. */
+struct use {
+    bool ends_early, inputs; /* in no program; there is something to link */
+};
+
+/* Its next words, of a response file: white space divides, quotes and backslashes keep. */
+static bool next_word(FILE *f, char *word, size_t size)
+{
+    size_t n = 0;
+    int c, quote = 0;
+
+    while ((c = getc(f)) != EOF && strchr(" \t\r\n", c))
+        ;
+    for (; c != EOF && (quote || !strchr(" \t\r\n", c)); c = getc(f)) {
+        if (c == quote || (!quote && (c == '\'' || c == '"'))) {
+            quote = quote ? 0 : c;
+            continue;
+        }
+        if (c == '\\' && (c = getc(f)) == EOF)
+            break;
+        if (n + 1 < size)
+            word[n++] = (char)c;
+    }
+    word[n] = '\0';
+    return n > 0;
+}
+
+/* depth: response files may name others, but not for ever. True: the next one is its value. */
+static bool look_at(const char *arg, struct use *use, int depth)
+{
+    static const char *const others[] = {"-c",
+                                         "-S",
+                                         "-E",
+                                         "-M",
+                                         "-MM",
+                                         "-shared",
+                                         "-r",
+                                         "-fsyntax-only",
+                                         "--shared",
+                                         "--compile",
+                                         "--assemble",
+                                         "--preprocess",
+                                         "--dependencies",
+                                         "--user-dependencies"};
+    char word[PATH_MAX];
+    FILE *f = arg[0] == '@' && depth < 10 ? fopen(arg + 1, "r") : NULL;
+    bool value = false;
+
+    if (f) {
+        while (next_word(f, word, sizeof word))
+            value = !value && look_at(word, use, depth + 1);
+        fclose(f);
+        return value;
+    }
+    for (size_t o = 0; o < sizeof others / sizeof *others; o++)
+        use->ends_early |= !strcmp(arg, others[o]);
+    if (!strcmp(arg, "-o") || !strcmp(arg, "-include") || !strcmp(arg, "-x"))
+        return true;
+    use->inputs |= arg[0] != '-' || !arg[1]; /* "-": from standard input */
+    return false;
+}
+
 /* The arguments end in a program: nothing says that they do not, and there is something to link. */
 static bool links(char **args, int n)
 {
-    static const char *const others[] = {"-c",  "-S",      "-E", "-M",
-                                         "-MM", "-shared", "-r", "-fsyntax-only"};
-    bool inputs = false;
+    struct use use = {0};
+    bool value = false;
 
-    for (int i = 0; i < n; i++) {
-        for (size_t o = 0; o < sizeof others / sizeof *others; o++)
-            if (!strcmp(args[i], others[o]))
-                return false;
-        if (!strcmp(args[i], "-o") || !strcmp(args[i], "-include") || !strcmp(args[i], "-x"))
-            i++;
-        else if (args[i][0] != '-')
-            inputs = true;
-    }
-    return inputs;
+    for (int i = 0; i < n; i++)
+        value = !value && look_at(args[i], &use, 0);
+    return use.inputs && !use.ends_early;
 }
 
 static const char *compiler(bool cxx)

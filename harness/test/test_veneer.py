@@ -214,6 +214,26 @@ def test_show_prints_the_command():
     assert "green.o" not in threadlab("cc", "--impl", "green", "--show", "-c", "a.c").stdout
 
 
+@pytest.mark.parametrize("words, linked", [
+    (("-x", "c", "-", "-o", "a"), True), (("--shared", "a.c"), False), (("-E", "-"), False),
+    (("@program",), True), (("@object",), False), (("@outer",), False), (("@none",), True),
+    (("--version",), False), (("-o", "a.c"), False)])
+def test_what_ends_in_a_program_is_linked(tmp_path, words, linked):
+    (tmp_path / "program").write_text("-DA='-c' a.c\\ \n-o\ta")
+    (tmp_path / "object").write_text('"-c" a.c')
+    (tmp_path / "outer").write_text("a.c @object\n")
+    shown = subprocess.run([BINARY, "cc", "--impl", "green", "--show", *words], cwd=tmp_path,
+                           capture_output=True, text=True, timeout=60, check=True).stdout
+    assert ("green.wrap" in shown) == linked
+
+
+def test_a_program_from_standard_input_runs(tmp_path):
+    subprocess.run([BINARY, "cc", "--impl", "green", "-x", "c", "-", "-o", "a"], input=WORKERS,
+                   cwd=tmp_path, text=True, timeout=60, check=True)
+    assert b"__wrap_main" in (tmp_path / "a").read_bytes()
+    assert subprocess.run([tmp_path / "a"], timeout=60).returncode == 0
+
+
 def test_pkg_config_and_make_have_the_same(tmp_path):
     if not shutil.which("pkg-config"):
         pytest.skip("no pkg-config here")
