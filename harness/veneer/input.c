@@ -5,8 +5,8 @@
  * for.
  *
  * Each is a cancellation point where it waits, as in the C library (POSIX.1-2017 XSH 2.9.5.2 lets
- * them be), and lets go of the FILE then; writing is none. scanf and its like wait for their first
- * character so, and in the kernel for what follows.
+ * them be), and lets go of the FILE then; writing is none. scanf and its like are one at their
+ * first character only: what they have taken is not lost.
  */
 #include "veneer.h"
 
@@ -256,13 +256,46 @@ size_t WRAP(fread)(void *to, size_t size, size_t n, FILE *f)
 
 /* ---- scanf ----------------------------------------------------------------------------------- */
 
+/* What scanf reads: the next character of the FILE behind, waited for. */
+static ssize_t next(void *behind, char *to, size_t size)
+{
+    FILE *f = behind;
+    int c = size ? get(f) : EOF;
+
+    if (c == EOF)
+        return ferror_unlocked(f) ? -1 : 0;
+    *to = (char)c;
+    return 1;
+}
+
+/* Its lock is held, and the first character there. */
+static int scan(FILE *f, const char *format, va_list list)
+{
+    FILE *own;
+    int result, old, c;
+
+    if (!veneer_file_may_stop(f))
+        return vfscanf(f, format, list);
+    own = fopencookie(f, "r", (cookie_io_functions_t){.read = next});
+    if (!own)
+        return EOF;
+    setvbuf(own, NULL, _IONBF, 0); /* it takes no character that it is not asked for */
+    __wrap_pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &old);
+    result = vfscanf(own, format, list);
+    if (buffered(own) && (c = fgetc_unlocked(own)) != EOF)
+        ungetc(c, f); /* the one that ended the last number, as scanf gives it back */
+    fclose(own);
+    __wrap_pthread_setcancelstate(old, NULL);
+    return result;
+}
+
 int WRAP(__isoc99_vfscanf)(FILE *f, const char *format, va_list list);
 int WRAP(__isoc99_vfscanf)(FILE *f, const char *format, va_list list)
 {
     int result;
 
     __wrap_flockfile(f);
-    result = fill(f) ? vfscanf(f, format, list) : EOF;
+    result = fill(f) ? scan(f, format, list) : EOF;
     funlockfile(f);
     return result;
 }

@@ -13,9 +13,13 @@ static int ends[2];
 static FILE *from;
 static sem_t asks;
 
-static const char *const pieces[][3] = {
-    {"x"},   {"on", "e li", "ne\nrest"}, {"lo", "ng", "er\n"}, {"ab", "cd", "efgh"}, {"42 "},
-    {"", ""}};
+static const char *const pieces[][3] = {{"x"},
+                                        {"on", "e li", "ne\nrest"},
+                                        {"lo", "ng", "er\n"},
+                                        {"ab", "cd", "efgh"},
+                                        {"42 "},
+                                        {"4", "3 4", "4x"},
+                                        {"", ""}};
 
 static void *writes(void *arg)
 {
@@ -39,7 +43,7 @@ int main(void)
 {
     char text[64] = "", *line = NULL;
     size_t size = 0;
-    int number = 0;
+    int number = 0, other = 0;
     pthread_t t;
 
     WORKS(pipe(ends));
@@ -59,6 +63,9 @@ int main(void)
     ask();
     HOLDS(fscanf(from, "%d", &number) == 1 && number == 42);
     HOLDS(fgetc(from) == ' ');
+    ask();
+    HOLDS(fscanf(from, "%d%d", &number, &other) == 2 && number == 43 && other == 44);
+    HOLDS(fgetc(from) == 'x');
     ask();
     HOLDS(fread(text, 1, 1, from) == 0 && feof(from) && !ferror(from));
     HOLDS(getline(&line, &size, from) == -1 && fgetc(from) == EOF);
