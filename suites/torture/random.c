@@ -35,8 +35,8 @@ static struct {
     struct tl_sem never; /* posted */
     struct tl_key key;
     bool has_key;
-    pid_t copy;         /* that fork_all has made; 0: none */
-    _Atomic bool is_it; /* this process is */
+    pid_t original;
+    pid_t copy; /* that fork_all has made; 0: none */
     _Atomic unsigned ended, values, destroyed, to_itself, handled, cleaned, serial;
 } w;
 
@@ -177,8 +177,12 @@ static void fork_all(void)
         return;
     if (pid)
         w.copy = pid;
-    else
-        atomic_store(&w.is_it, true);
+}
+
+/* Its other threads may run before the one that has made it is back. */
+static bool is_copy(void)
+{
+    return getpid() != w.original;
 }
 
 /* In after(). */
@@ -306,8 +310,7 @@ static __attribute__((noinline)) int errno_get(void)
  * writes to what is another's (impls/hybrid/README.md). */
 static bool keeps_errno(enum op_kind kind)
 {
-    return kind != OP_FORK && kind != OP_FORK_ALL &&
-           !(atomic_load(&w.is_it) && tl_trait(w.ctx, TL_PARALLEL));
+    return kind != OP_FORK && kind != OP_FORK_ALL && !(is_copy() && tl_trait(w.ctx, TL_PARALLEL));
 }
 
 static void play(unsigned t)
@@ -373,6 +376,7 @@ static enum tl_status run(struct tl_ctx *ctx)
     const char *no_fork = program_no_fork(ctx->impl);
 
     w.ctx = ctx;
+    w.original = getpid();
     if (no_fork)
         tl_say(ctx, "forks are left out: %s", no_fork);
     program_draw(ctx, &w.program);
@@ -432,7 +436,7 @@ static enum tl_status after(struct tl_ctx *ctx)
     /* The first thread ends with run(), which need not run its destructors. */
     TL_EXPECT(ctx, w.destroyed == values || w.destroyed + first_has_value() == values,
               "%u destructors ran for %u values", w.destroyed, values);
-    if (atomic_load(&w.is_it))
+    if (is_copy())
         _exit(tl_verdict(ctx) == TL_OK ? 0 : 3);
     await_copy();
     return tl_verdict(ctx);
