@@ -355,9 +355,10 @@ static void judge_exit(struct cell_runner *r, int wait_status, bool timed_out,
     if (timed_out) {
         const char *sum = take_table(r);
         out->status = TL_TIMEOUT;
-        /* What was noted before may be why. */
-        snprintf(out->reason, sizeof out->reason, "%.200s%sstill in %s after %.1f s%s%s%s%s",
-                 result->reason, *result->reason ? "; " : "", where,
+        size_t noted = strnlen(result->reason, 200); /* before: it may be why */
+        memcpy(out->reason, result->reason, noted);
+        snprintf(out->reason + noted, sizeof out->reason - noted,
+                 "%sstill in %s after %.1f s%s%s%s%s", noted ? "; " : "", where,
                  (double)r->page->order.deadline_ns / 1e9, *r->words ? ": " : "", r->words,
                  *sum ? "; " : "", sum);
     } else if (WIFSIGNALED(wait_status)) {
