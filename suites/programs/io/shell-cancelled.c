@@ -19,7 +19,7 @@ static void cleanup(void *arg)
 static void *shell(void *arg)
 {
     pthread_cleanup_push(cleanup, NULL);
-    HOLDS(system("sleep 600") == -2);
+    HOLDS(system("exec sleep 600") == -2);
     pthread_cleanup_pop(0);
     return arg;
 }
