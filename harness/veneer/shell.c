@@ -146,17 +146,24 @@ static struct stream {
 static int start_at(pid_t *pid, const char *command, int theirs, int as)
 {
     posix_spawn_file_actions_t files;
+    posix_spawnattr_t attr;
+    sigset_t mask;
     int err = posix_spawn_file_actions_init(&files);
 
     if (err)
         return err;
+    posix_spawnattr_init(&attr);
+    __wrap_pthread_sigmask(SIG_SETMASK, NULL, &mask);
+    posix_spawnattr_setsigmask(&attr, &mask);
+    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK);
     err = posix_spawn_file_actions_adddup2(&files, theirs, as);
     for (const struct stream *s = streams; s && !err; s = s->next)
         if (fileno_unlocked(s->file) != as)
             err = posix_spawn_file_actions_addclose(&files, fileno_unlocked(s->file));
     if (!err)
-        err = start(pid, command, &files, NULL);
+        err = start(pid, command, &files, &attr);
     posix_spawn_file_actions_destroy(&files);
+    posix_spawnattr_destroy(&attr);
     return err;
 }
 

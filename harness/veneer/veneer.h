@@ -27,6 +27,7 @@
  *     locks.c     locks of files, System V        shell.c  system, popen
  *     stdio.c     the lock of a FILE              input.c  reading from one
  *     fifo.c      open of a FIFO                  notify.c SIGEV_THREAD
+ *     exec.c      exec
  *     c11.c       <threads.h>                     cxx.c    std::thread, std::condition_variable
  *
  * Objects lie in the C library's own types, where static initialisers are: its first word points to
