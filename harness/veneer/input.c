@@ -128,11 +128,21 @@ int WRAP(getchar)(void)
 
 /* ---- lines ----------------------------------------------------------------------------------- */
 
+/* It ends within what is in the buffer, or `most` characters are there: the kernel is asked
+ * nothing. */
+static bool line_is_here(const FILE *f, int end, size_t most)
+{
+    size_t here =
+        f->_IO_read_ptr < f->_IO_read_end ? (size_t)(f->_IO_read_end - f->_IO_read_ptr) : 0;
+
+    return here >= most || (here && memchr(f->_IO_read_ptr, end, here));
+}
+
 static char *gets_now(char *to, int size, FILE *f)
 {
     int n = 0, c = 0;
 
-    if (size < 2 || !may_wait(f))
+    if (size < 2 || line_is_here(f, '\n', (size_t)size - 1) || !may_wait(f))
         return fgets_unlocked(to, size, f);
     while (n < size - 1 && c != '\n' && (c = get(f)) != EOF)
         to[n++] = (char)c;
@@ -175,7 +185,7 @@ static ssize_t getdelim_now(char **line, size_t *size, int end, FILE *f)
     size_t n = 0;
     int c;
 
-    if (!line || !size || !may_wait(f))
+    if (!line || !size || line_is_here(f, end, SIZE_MAX) || !may_wait(f))
         return getdelim(line, size, end, f);
     do {
         c = get(f);
@@ -246,7 +256,7 @@ size_t WRAP(fread)(void *to, size_t size, size_t n, FILE *f)
     size_t bytes, result;
 
     __wrap_flockfile(f);
-    if (!__builtin_mul_overflow(size, n, &bytes) && bytes && may_wait(f))
+    if (!__builtin_mul_overflow(size, n, &bytes) && buffered(f) < bytes && may_wait(f))
         result = read_now(to, bytes, f) / size;
     else
         result = fread_unlocked(to, size, n, f);

@@ -296,23 +296,9 @@ static mode_t mode_of(int flags, va_list list)
     return flags & (O_CREAT | __O_TMPFILE) ? va_arg(list, mode_t) : 0;
 }
 
-#define OPEN(name)                                                      \
-    int WRAP(name)(const char *path, int flags, ...);                   \
-    int WRAP(name)(const char *path, int flags, ...)                    \
-    {                                                                   \
-        va_list list;                                                   \
-        mode_t mode;                                                    \
-        va_start(list, flags);                                          \
-        mode = mode_of(flags, list);                                    \
-        va_end(list);                                                   \
-        return (int)POINT(open_now, AT_FDCWD, (long)path, flags, mode); \
-    }
-OPEN(open)
-OPEN(open64)
-
-#define OPENAT(name)                                              \
-    int WRAP(name)(int at, const char *path, int flags, ...);     \
-    int WRAP(name)(int at, const char *path, int flags, ...)      \
+#define OPEN(name, parameters, at)                                \
+    int WRAP(name) parameters;                                    \
+    int WRAP(name) parameters                                     \
     {                                                             \
         va_list list;                                             \
         mode_t mode;                                              \
@@ -321,8 +307,10 @@ OPEN(open64)
         va_end(list);                                             \
         return (int)POINT(open_now, at, (long)path, flags, mode); \
     }
-OPENAT(openat)
-OPENAT(openat64)
+OPEN(open, (const char *path, int flags, ...), AT_FDCWD)
+OPEN(open64, (const char *path, int flags, ...), AT_FDCWD)
+OPEN(openat, (int at, const char *path, int flags, ...), at)
+OPEN(openat64, (int at, const char *path, int flags, ...), at)
 
 #define CREAT(name)                                                                            \
     int WRAP(name)(const char *path, mode_t mode);                                             \
