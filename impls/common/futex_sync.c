@@ -26,6 +26,7 @@ struct cond {
     _Atomic uint32_t sequence, sleepers, inside;
     struct futex_hint hint;
     _Atomic uint32_t moved;      /* a broadcast once moved sleepers to the mutex; never reset */
+    _Atomic uint32_t moves;      /* how many of them did */
     struct mutex *_Atomic mutex; /* of the last waiter; may be gone: used as an address only */
 };
 
@@ -53,10 +54,14 @@ static bool cond_spin(struct cond *c, uint32_t sequence)
     return won;
 }
 
-/* 0, ETIMEDOUT, or -CANCEL_SYS_CANCELED: then nobody has woken it, so that no signal is lost. One
- * that times out after a signal says that it was signalled, for the signal may have been its. */
+/* 0, ETIMEDOUT, or -CANCEL_SYS_CANCELED: then nobody has woken it, so that no signal is lost: the
+ * kernel takes a sleeper off its queue either for a wake or for the deadline, and a signal that
+ * found none there came after the deadline or was seen by another as a change of sequence. Only who
+ * has been moved to the mutex by a broadcast may still reach its deadline, on that queue. */
 static int cond_sleep(struct cond *c, uint32_t sequence, const struct futex_deadline *deadline)
 {
+    /* Acquire, with the release in broadcast: who has seen it finds the sequence changed, too. */
+    uint32_t moves = atomic_load_explicit(&c->moves, memory_order_acquire);
     int err;
 
     if (cond_spin(c, sequence))
@@ -65,7 +70,7 @@ static int cond_sleep(struct cond *c, uint32_t sequence, const struct futex_dead
     err = futex_sleep(&c->sequence, sequence, FUTEX_CANCELLABLE, deadline);
     atomic_fetch_sub_explicit(&c->sleepers, 1, memory_order_relaxed);
     if (err == ETIMEDOUT)
-        return atomic_load_explicit(&c->sequence, memory_order_relaxed) == sequence ? err : 0;
+        return atomic_load_explicit(&c->moves, memory_order_relaxed) == moves ? err : 0;
     return err == -CANCEL_SYS_CANCELED ? err : 0;
 }
 
@@ -134,6 +139,7 @@ static int cond_broadcast(struct tl_cond *cond)
     if (atomic_load_explicit(&c->sleepers, memory_order_seq_cst) > 1) {
         /* Seen by whoever the requeue wakes or moves: the kernel's lock of the queue orders it. */
         atomic_store_explicit(&c->moved, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&c->moves, 1, memory_order_release);
         futex_requeue(&c->sequence, 1, INT_MAX,
                       &atomic_load_explicit(&c->mutex, memory_order_relaxed)->word);
     } else {
