@@ -86,6 +86,7 @@ static bool lwp_strip(struct lwp *lwp)
     lwp->preempt.armed = lwp->preempt.late = lwp->preempt.idle = lwp->preempt.stopped = false;
     lwp->signals.out = lwp->signals.in;
     lwp->signals.has_timer = lwp->signals.armed = lwp->signals.full = false;
+    lwp->signals.flooded = 0;
     atomic_store(&lwp->polls, 0);
     atomic_store(&lwp->leaving, 0);
     atomic_store(&lwp->phase, LWP_GONE);

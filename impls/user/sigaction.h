@@ -92,6 +92,50 @@ static void renew_frame(ucontext_t *uc)
         SYS_CALL(SYS_sigaltstack, NULL, &uc->uc_stack, 0, 0, 0, 0);
 }
 
+/* A timer of the program may have its next signal pending before the one before has been dealt
+ * with: then a thread that runs would not get on at all. After that many in less than the time of a
+ * retry each the rest stays with the kernel, where a timer has one pending at most, for the time of
+ * some retries; of twice as many as before while that is too short for what has come. */
+#define USER_FLOOD 64
+#define USER_FLOOD_LONGEST 256 /* retries: 5 ms; 64 are handled in 0.1 ms, if nobody else runs */
+
+/* The kernel has delivered that one. */
+static void flood_count(struct lwp *lwp, const siginfo_t *info)
+{
+    struct lwp_signals *s = &lwp->signals;
+    uint64_t now;
+
+    if ((info->si_code != SI_TIMER && info->si_code != SI_KERNEL) ||
+        state_of(lwp->current) != USER_ACTIVE || ++s->timers < USER_FLOOD)
+        return;
+    s->timers = 0;
+    now = clock_now_ns(CLOCK_MONOTONIC);
+    if (now - s->timers_since < USER_FLOOD * USER_RETRY_NS) {
+        s->flooded = s->flood += s->flood == 0;
+        retry_soon(lwp);
+    } else {
+        s->flood = 0;
+    }
+    s->timers_since = now;
+}
+
+/* A retry has come meanwhile. */
+static void flood_ebb(struct lwp *lwp, const ucontext_t *uc)
+{
+    struct lwp_signals *s = &lwp->signals;
+
+    if (state_of(lwp->current) == USER_ACTIVE && --s->flooded) {
+        retry_soon(lwp);
+        return;
+    }
+    s->flooded = 0;
+    s->timers_since = clock_now_ns(CLOCK_MONOTONIC);
+    if (!lwp->current->rest->in_handler && !is_inside(lwp, uc))
+        s->flood = 1; /* the program is at work */
+    else if (s->flood < USER_FLOOD_LONGEST)
+        s->flood *= 2;
+}
+
 static void on_signal(int sig, siginfo_t *info, void *context)
 {
     struct lwp *lwp = lwp_self();
@@ -107,7 +151,11 @@ static void on_signal(int sig, siginfo_t *info, void *context)
     self = lwp->current;
     if (is_retry(info)) {
         lwp->signals.armed = false;
+        if (USER_UNLIKELY(lwp->signals.flooded))
+            flood_ebb(lwp, uc);
         USER_STORE_RELEASE(lwp->signals.heard, lwp->signals.heard + 1);
+    } else {
+        flood_count(lwp, info);
     }
     if (USER_UNLIKELY(lwp->bounced && !is_retry(info))) {
         lwp->bounced = false;
@@ -377,6 +425,7 @@ static void signals_fork(struct lwp *lwp, bool all)
     lib.lowered = all ? 0 : lwp->current->rest->mask & SIGNALS_OURS;
     lib.slow.signals = 0;
     lwp->signals.has_timer = lwp->signals.armed = false;
+    lwp->signals.flooded = 0;
     kernel_sync(lwp);
 }
 

@@ -69,6 +69,8 @@ static inline void bits_to(uint64_t bits, sigset_t *set)
 
 static inline uint64_t kernel_wanted(const struct lwp *lwp)
 {
+    if (USER_UNLIKELY(lwp->signals.flooded))
+        return SIGNALS_OURS & ~signal_bit(USER_RETRY_SIGNAL);
     return lwp->signals.full ? SIGNALS_OURS : USER_LOAD(lib.lowered);
 }
 

@@ -383,15 +383,19 @@ static void signals_look(struct lwp *lwp)
 }
 
 /* Signals that the kernel keeps are let in, as somebody has them open or waits for them now. What
- * is kept here of a standard one stands for all that came after it. */
+ * is kept here of a standard one stands for all that came after it: one at most for the process and
+ * one for the LWP, and timers, which may be faster than this (flood_count). */
 static void signals_raise(uint64_t bits)
 {
     uint64_t twice = bits & USER_LOAD(lib.pending) & SIGNALS_STANDARD;
     struct timespec now = {0, 0};
 
-    if (twice)
-        while (SYS_CALL(SYS_rt_sigtimedwait, &twice, NULL, &now, sizeof(twice), 0, 0) > 0)
-            ;
+    for (; twice; twice &= twice - 1) {
+        uint64_t bit = twice & -twice;
+
+        for (int i = 0; i < 2; i++)
+            SYS_CALL(SYS_rt_sigtimedwait, &bit, NULL, &now, sizeof(bit), 0, 0);
+    }
     lock_take(&lib.signal_lock);
     if (!USER_MUTANT("user-signal-not-raised"))
         USER_STORE(lib.lowered, lib.lowered & ~bits);

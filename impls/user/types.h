@@ -74,9 +74,13 @@ struct lwp_signals {
     volatile unsigned in, out;
     volatile bool full;
     bool has_timer;
-    volatile bool armed; /* the timer runs */
-    unsigned heard;      /* grows with each retry: see signals_settle */
-    int timer;           /* the kernel's number; see retry_soon */
+    volatile bool armed;       /* the timer runs */
+    volatile unsigned flooded; /* by timers of the program, for that many retries: flood_count */
+    unsigned flood;            /* what that is to be the next time */
+    unsigned timers;           /* signals of these, up to USER_FLOOD */
+    uint64_t timers_since;     /* CLOCK_MONOTONIC */
+    unsigned heard;            /* grows with each retry: see signals_settle */
+    int timer;                 /* the kernel's number; see retry_soon */
     siginfo_t ring[USER_RING];
 };
 
