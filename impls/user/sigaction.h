@@ -380,8 +380,6 @@ static void signals_shut(void)
 /* The kernel has its mask and the actions again. No other LWP is left. */
 static void signals_end(struct lwp *lwp)
 {
-    struct user_signal *s;
-
     retry_end(lwp);
     for (uint64_t bits = signals.known & SIGNALS_OURS; bits; bits &= bits - 1) {
         int sig = __builtin_ctzll(bits) + 1;
@@ -391,11 +389,11 @@ static void signals_end(struct lwp *lwp)
         sigaction(sig, &signals.action[sig], NULL);
     }
     kernel_mask(SIG_SETMASK, signals.mask_at_boot);
-    while ((s = signals.kept)) {
-        signals.kept = s->next;
-        signal_free(s);
-    }
-    while ((s = signals.free)) {
+    while (signals.kept)
+        signal_free(signal_unlink(&signals.kept));
+    while (signals.free) {
+        struct user_signal *s = signals.free;
+
         signals.free = s->next;
         free(s);
     }

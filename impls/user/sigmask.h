@@ -286,15 +286,10 @@ static int user_pending(sigset_t *set)
 /* No signal is for t any more. t is locked. */
 static void signals_close(struct uthread *t)
 {
-    struct user_signal *s;
-
     lock_take(&lib.signal_lock);
     USER_STORE(t->rest->pending, 0);
-    while ((s = t->rest->signals)) {
-        t->rest->signals = s->next;
-        signals.queued--;
-        signal_free(s);
-    }
+    for (; t->rest->signals; signals.queued--)
+        signal_free(signal_unlink(&t->rest->signals));
     lock_release(&lib.signal_lock);
 }
 

@@ -19,13 +19,16 @@
  * returns from sigwait with another one) tells another: signals_left.
  *
  * Signals of one thread, and of the process, are kept by number and then by age, as the kernel
- * would: a standard one once, a real-time one as often as it was sent.
+ * would: a standard one once, a real-time one as often as it was sent. However many they are, to
+ * find a place costs no more than there are numbers.
  */
 #ifndef TL_USER_SIGNALS_H
 #define TL_USER_SIGNALS_H
 
 struct user_signal {
-    struct user_signal *next;
+    struct user_signal *next; /* the oldest of the next number; of the oldest of a number only */
+    struct user_signal *same; /* the next younger one of its number */
+    struct user_signal *last; /* the youngest of its number; of the oldest only */
     siginfo_t info;
 };
 
@@ -52,9 +55,22 @@ static struct {
 
 static struct user_signal **signal_place(struct user_signal **at, int sig)
 {
-    while (*at && (*at)->info.si_signo <= sig)
+    while (*at && (*at)->info.si_signo < sig)
         at = &(*at)->next;
     return at;
+}
+
+/* The oldest of the number that stands at `at`. signal_lock is held. */
+static struct user_signal *signal_unlink(struct user_signal **at)
+{
+    struct user_signal *s = *at, *heir = s->same;
+
+    if (heir) {
+        heir->next = s->next;
+        heir->last = s->last;
+    }
+    USER_STORE(*at, heir ? heir : s->next);
+    return s;
 }
 
 /* signal_lock is held, here and in signal_add, signal_take. What is stored atomically there (the
@@ -99,8 +115,15 @@ static int signal_add(struct user_signal **list, uint64_t *set, const siginfo_t 
     USER_STORE(signals.stocked, signals.stocked - 1);
     signals.queued++;
     s->info = *info;
-    s->next = *place;
-    USER_STORE(*place, s);
+    s->same = NULL;
+    if (*place && (*place)->info.si_signo == info->si_signo) {
+        (*place)->last->same = s;
+        (*place)->last = s;
+    } else {
+        s->next = *place;
+        s->last = s;
+        USER_STORE(*place, s);
+    }
     USER_STORE(*set, *set | bit);
     return 0;
 }
@@ -110,13 +133,11 @@ static bool signal_take(struct user_signal **list, uint64_t *set, int sig, sigin
 {
     struct user_signal *s;
 
-    while (*list && (*list)->info.si_signo < sig)
-        list = &(*list)->next;
-    s = *list;
-    if (!s || s->info.si_signo != sig)
+    list = signal_place(list, sig);
+    if (!*list || (*list)->info.si_signo != sig)
         return false;
-    USER_STORE(*list, s->next);
-    if (!s->next || s->next->info.si_signo != sig) {
+    s = signal_unlink(list);
+    if (!s->same) {
         USER_STORE(*set, *set & ~signal_bit(sig));
         if (set == &lib.pending)
             USER_STORE(signals.searched, signals.searched & ~signal_bit(sig));
