@@ -10,18 +10,22 @@
 
 #define MS 1000000u
 
-/* Until fd is readable, or the clock is at `end`: 1, 0, or -1 and errno. In a point. */
-static int await(int fd, uint64_t end)
+/* Until fd is readable, or the clock is at `end`, or veneer_handled() is not `before`: 1, 0, or -1
+ * and errno. The jacket does not know what that was: where a mask has let signals in since, it is
+ * asked in slices. In a point. */
+static int await(int fd, uint64_t end, bool masked, uint32_t before)
 {
     const struct tl_io_ops *io = veneer.impl->io;
     struct veneer_thread *self = veneer_self();
-    uint32_t handled = veneer_handled(self);
     struct pollfd one = {.fd = fd, .events = POLLIN};
-    uint64_t slice = veneer.blocks_alone ? VENEER_SLICE_NS : 1000000 * (uint64_t)MS, now, left;
+    uint64_t now, left,
+        slice = veneer.blocks_alone || masked ? VENEER_SLICE_NS : 1000000 * (uint64_t)MS;
     bool jacket = !veneer.blocks_alone && io && io->poll;
     int n, err;
 
     for (;;) {
+        if (veneer_handled(self) != before)
+            return veneer_answer(EINTR);
         now = veneer_now(CLOCK_MONOTONIC);
         left = end > now ? end - now : 0;
         if (left > slice)
@@ -36,8 +40,6 @@ static int await(int fd, uint64_t end)
         if (n || now >= end)
             return n;
         veneer_test();
-        if (veneer_handled(self) != handled)
-            return veneer_answer(EINTR);
         if (!jacket && !veneer.blocks_alone)
             veneer_pause(left < VENEER_POLL_NS ? left : VENEER_POLL_NS);
     }
@@ -51,15 +53,14 @@ static long wait_now(const long *a)
     const sigset_t *mask = (void *)a[4];
     uint64_t end = timeout ? veneer_now(CLOCK_MONOTONIC) + veneer_ns(timeout) : UINT64_MAX;
     bool none = timeout && !veneer_ns(timeout);
-    bool ran;
     sigset_t old;
+    uint32_t before = veneer_open(mask, &old);
 
-    ran = veneer_open(mask, &old);
     /* What made it readable may be another thread's by now. */
     do
         n = epoll_wait(fd, events, max, 0);
-    while (!n && !ran && !none && (n = await(fd, end)) > 0);
-    if (!n && ran)
+    while (!n && !none && (n = await(fd, end, mask, before)) > 0);
+    if (!n && veneer_handled(veneer_self()) != before)
         n = veneer_answer(EINTR);
     if (mask)
         veneer.impl->signal->mask(SIG_SETMASK, &old, NULL);

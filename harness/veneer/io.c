@@ -178,36 +178,70 @@ ssize_t WRAP(writev)(int fd, const struct iovec *v, int n)
 
 /* ---- message queues -------------------------------------------------------------------------- */
 
-/* The descriptor of a queue can be polled on Linux. end 0: for ever. */
-static bool queue_ready(mqd_t queue, short events, const struct timespec *until)
-{
-    struct pollfd one = {.fd = (int)queue, .events = events};
-    const struct veneer_thread *self = veneer_self();
-    uint32_t interrupted = veneer_interrupted(self);
+/* What a call on a queue is given. */
+struct queued {
+    bool sends;
+    mqd_t queue;
+    char *message;
+    size_t size;
+    unsigned *priority;
+    const struct timespec *until; /* NULL: for ever */
+};
 
-    if (!veneer_waits((int)queue))
+static long queue_call(const struct queued *q, const struct timespec *until)
+{
+    return q->sends ? mq_timedsend(q->queue, q->message, q->size, *q->priority, until)
+                    : mq_timedreceive(q->queue, q->message, q->size, q->priority, until);
+}
+
+/* Until the queue may have what is waited for; false: errno says why not. */
+static bool queue_ready(const struct queued *q, uint32_t interrupted)
+{
+    if (!q->until)
+        return veneer_ready((int)q->queue, q->sends ? POLLOUT : POLLIN);
+    veneer_pause(VENEER_POLL_NS);
+    if (veneer_interrupted(veneer_self()) == interrupted)
         return true;
-    if (!until)
-        return veneer_ready((int)queue, events);
-    while (!poll(&one, 1, 0)) {
-        if (veneer_interrupted(self) != interrupted) {
-            errno = EINTR;
-            return false;
+    errno = EINTR;
+    return false;
+}
+
+/* A call whose time is over does not wait, but finds what there is, or what is wrong. One that
+ * stops nobody else waits in the kernel, in slices, as XSH mq_notify wants: who waits for a message
+ * gets it, and nobody is notified. */
+static long queue_now(const struct queued *q)
+{
+    uint32_t interrupted = veneer_interrupted(veneer_self());
+    struct timespec slice = {0};
+    uint64_t now, end;
+    long n;
+
+    if (!veneer.running)
+        return queue_call(q, q->until);
+    for (;;) {
+        if (veneer.blocks_alone && (!q->until || veneer_time_ok(q->until))) {
+            now = veneer_now(CLOCK_REALTIME);
+            end = q->until ? veneer_ns(q->until) : UINT64_MAX;
+            slice = veneer_timespec(end < now + VENEER_SLICE_NS ? end : now + VENEER_SLICE_NS);
         }
-        if (!veneer_time_ok(until) || veneer_now(CLOCK_REALTIME) >= veneer_ns(until))
-            return true; /* the plain call says so */
-        veneer_pause(VENEER_POLL_NS);
+        n = queue_call(q, &slice);
+        if (n >= 0 || errno != ETIMEDOUT)
+            return n;
+        if (q->until && !veneer_time_ok(q->until))
+            return veneer_answer(EINVAL);
+        if (q->until && veneer_now(CLOCK_REALTIME) >= veneer_ns(q->until))
+            return veneer_answer(ETIMEDOUT);
+        if (veneer.blocks_alone)
+            veneer_test();
+        else if (!queue_ready(q, interrupted))
+            return -1;
     }
-    return true;
 }
 
 static long mq_receive_now(const long *a)
 {
-    if (!queue_ready((mqd_t)a[0], POLLIN, (void *)a[4]))
-        return -1;
-    return a[4] ? mq_timedreceive((mqd_t)a[0], (void *)a[1], (size_t)a[2], (void *)a[3],
-                                  (void *)a[4])
-                : mq_receive((mqd_t)a[0], (void *)a[1], (size_t)a[2], (void *)a[3]);
+    return queue_now(&(struct queued){false, (mqd_t)a[0], (void *)a[1], (size_t)a[2], (void *)a[3],
+                                      (void *)a[4]});
 }
 
 ssize_t WRAP(mq_timedreceive)(mqd_t queue, char *message, size_t size, unsigned *priority,
@@ -226,11 +260,10 @@ ssize_t WRAP(mq_receive)(mqd_t queue, char *message, size_t size, unsigned *prio
 
 static long mq_send_now(const long *a)
 {
-    if (!queue_ready((mqd_t)a[0], POLLOUT, (void *)a[4]))
-        return -1;
-    return a[4]
-               ? mq_timedsend((mqd_t)a[0], (void *)a[1], (size_t)a[2], (unsigned)a[3], (void *)a[4])
-               : mq_send((mqd_t)a[0], (void *)a[1], (size_t)a[2], (unsigned)a[3]);
+    unsigned priority = (unsigned)a[3];
+
+    return queue_now(
+        &(struct queued){true, (mqd_t)a[0], (void *)a[1], (size_t)a[2], &priority, (void *)a[4]});
 }
 
 int WRAP(mq_timedsend)(mqd_t queue, const char *message, size_t size, unsigned priority,

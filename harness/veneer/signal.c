@@ -11,8 +11,45 @@
 #include <time.h>
 #include <unistd.h>
 
-/* What the program has asked for, by number. Written with all signals blocked. */
-static struct sigaction actions[NSIG];
+/* The handler that the program has set last, by number, as it was given. SIG_DFL and SIG_IGN are
+ * not noted: a signal that was on its way when they were set runs the handler still. Invariants:
+ * written with all signals blocked, so nobody interrupts a writer on its kernel thread; version is
+ * odd meanwhile, and another after it, so a reader tells that it has read halves. */
+static struct {
+    _Atomic uint32_t version;
+    _Atomic uint64_t words[(sizeof(struct sigaction) + 7) / 8];
+} actions[NSIG];
+
+union action {
+    struct sigaction action;
+    uint64_t words[sizeof actions[0].words / sizeof(uint64_t)];
+};
+
+static struct sigaction noted(int sig)
+{
+    union action copy;
+    uint32_t version;
+
+    do {
+        version = atomic_load_explicit(&actions[sig].version, memory_order_acquire);
+        for (size_t i = 0; i < sizeof copy.words / sizeof *copy.words; i++)
+            copy.words[i] = atomic_load_explicit(&actions[sig].words[i], memory_order_relaxed);
+        atomic_thread_fence(memory_order_acquire); /* with the release of who writes a word */
+    } while (version & 1 || atomic_load(&actions[sig].version) != version);
+    return copy.action;
+}
+
+static void note(int sig, const struct sigaction *action)
+{
+    union action copy = {.action = *action};
+    uint32_t version = atomic_load(&actions[sig].version) & ~1u;
+
+    while (!atomic_compare_exchange_weak(&actions[sig].version, &version, version + 1))
+        version &= ~1u; /* another writes */
+    for (size_t i = 0; i < sizeof copy.words / sizeof *copy.words; i++)
+        atomic_store_explicit(&actions[sig].words[i], copy.words[i], memory_order_release);
+    atomic_store(&actions[sig].version, version + 2);
+}
 
 /* ---- handlers -------------------------------------------------------------------------------- */
 
@@ -28,12 +65,10 @@ bool veneer_is_fault(int sig)
 static void on_signal(int sig, siginfo_t *info, void *context)
 {
     struct veneer_thread *self = veneer_here();
-    struct sigaction action = actions[sig];
+    struct sigaction action = noted(sig);
     bool masks = veneer.running && veneer_is_fault(sig) && veneer.impl->signal;
     sigset_t mask;
 
-    if (action.sa_flags & (int)SA_RESETHAND)
-        actions[sig].sa_handler = SIG_DFL;
     if (self) {
         atomic_fetch_add(&self->in_handler, 1);
         atomic_fetch_add(&self->handled, 1);
@@ -64,11 +99,17 @@ static int install(int sig, const struct sigaction *action, struct sigaction *ol
     return sigaction(sig, action, old) ? errno : 0;
 }
 
+static bool is_ours(const struct sigaction *action)
+{
+    return action->sa_flags & SA_SIGINFO && action->sa_sigaction == on_signal;
+}
+
 int WRAP(sigaction)(int sig, const struct sigaction *action, struct sigaction *old);
 int WRAP(sigaction)(int sig, const struct sigaction *action, struct sigaction *old)
 {
-    struct sigaction ours, was, given;
+    struct sigaction ours, was, given, before;
     sigset_t all, mask;
+    bool handles;
     int err;
 
     if (sig <= 0 || sig >= NSIG || (action && (sig == SIGKILL || sig == SIGSTOP)))
@@ -76,26 +117,27 @@ int WRAP(sigaction)(int sig, const struct sigaction *action, struct sigaction *o
     if (!action) {
         err = install(sig, NULL, &was);
         if (!err && old)
-            *old = was.sa_flags & SA_SIGINFO && was.sa_sigaction == on_signal ? actions[sig] : was;
+            *old = is_ours(&was) ? noted(sig) : was;
         return veneer_answer(err);
     }
     given = *action; /* may be old's own memory */
     ours = given;
-    if (given.sa_handler != SIG_DFL && given.sa_handler != SIG_IGN) {
+    handles = given.sa_handler != SIG_DFL && given.sa_handler != SIG_IGN;
+    if (handles) {
         ours.sa_sigaction = on_signal;
         ours.sa_flags |= SA_SIGINFO;
     }
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, &mask);
+    before = noted(sig);
+    if (handles)
+        note(sig, &given); /* before a signal can come */
     err = install(sig, &ours, &was);
-    if (!err) {
-        if (was.sa_flags & SA_SIGINFO && was.sa_sigaction == on_signal)
-            was = actions[sig];
-        actions[sig] = given;
-    }
+    if (err && handles)
+        note(sig, &before);
     sigprocmask(SIG_SETMASK, &mask, NULL);
     if (!err && old)
-        *old = was;
+        *old = is_ours(&was) ? before : was;
     return veneer_answer(err);
 }
 

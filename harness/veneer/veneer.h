@@ -257,9 +257,9 @@ uint64_t veneer_ns(const struct timespec *t);
 struct timespec veneer_timespec(uint64_t ns);
 /* Lets others run for about ns; not a cancellation point, but acts on one where it is in one. */
 void veneer_pause(uint64_t ns);
-/* Sets the mask of a wait, NULL: none; whether a handler ran for a signal that it let in: the wait
- * is over then (EINTR), unless what it is for is there. */
-bool veneer_open(const sigset_t *mask, sigset_t *old);
+/* Sets the mask of a wait, NULL: none. What veneer_handled() was before: the wait is over (EINTR)
+ * when it is another, unless what it is for is there. */
+uint32_t veneer_open(const sigset_t *mask, sigset_t *old);
 /* Where a thread runs until it gives up the PU, programs that were written for preemption would
  * starve the others: gives it up, at some of the calls. */
 void veneer_breathe(void);

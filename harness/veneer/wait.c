@@ -241,23 +241,24 @@ int veneer_wait_fd(int fd, short events)
     }
 }
 
-/* look(): > 0 found, 0 not yet, < 0 an error in errno. end 0: for ever. The last answer. */
-static int look_until(int (*look)(void *arg), void *arg, uint64_t end)
+/* look(): > 0 found, 0 not yet, < 0 an error in errno. end 0: for ever. count() was `before` when
+ * the wait began; another number ends it. The last answer. */
+static int look_until(int (*look)(void *arg), void *arg, uint64_t end,
+                      uint32_t (*count)(const struct veneer_thread *), uint32_t before)
 {
     struct veneer_thread *self = veneer_self();
-    uint32_t handled = veneer_handled(self);
     uint64_t pause = VENEER_POLL_NS / 20, now;
     int n;
 
     for (;;) {
         n = look(arg);
-        now = veneer_now(CLOCK_MONOTONIC);
-        if (n || (end && now >= end))
+        if (n)
             return n;
-        if (veneer_handled(self) != handled) {
-            errno = EINTR;
-            return -1;
-        }
+        if (count(self) != before)
+            return veneer_answer(EINTR);
+        now = veneer_now(CLOCK_MONOTONIC);
+        if (end && now >= end)
+            return 0;
         veneer_pause(end && end - now < pause ? end - now : pause);
         if (pause < 5 * VENEER_POLL_NS)
             pause *= 2;
@@ -271,14 +272,13 @@ static uint64_t end_of(const struct timespec *timeout)
     return timeout ? now + veneer_ns(timeout) + !(now + veneer_ns(timeout)) : 0;
 }
 
-bool veneer_open(const sigset_t *mask, sigset_t *old)
+uint32_t veneer_open(const sigset_t *mask, sigset_t *old)
 {
-    struct veneer_thread *self = veneer_self();
-    uint32_t before = veneer_handled(self);
+    uint32_t before = veneer_handled(veneer_self());
 
     if (mask)
         veneer.impl->signal->mask(SIG_SETMASK, mask, old);
-    return veneer_handled(self) != before;
+    return before;
 }
 
 struct polled {
@@ -286,11 +286,43 @@ struct polled {
     nfds_t n;
 };
 
+/* A signal of the implementation's own (a quantum is over) makes a call that does not wait answer
+ * EINTR, too; whether a handler of the program's ran the count tells. */
+static int quiet(int n)
+{
+    return n < 0 && errno == EINTR ? 0 : n;
+}
+
 static int look_poll(void *arg)
 {
     const struct polled *p = arg;
 
-    return poll(p->fds, p->n, 0);
+    return quiet(poll(p->fds, p->n, 0));
+}
+
+/* The same by the implementation's jacket. It does not know what the count was before: with a mask
+ * it waits in slices. */
+static int jacket_poll(const struct polled *p, uint64_t end, bool sliced, uint32_t before)
+{
+    struct veneer_thread *self = veneer_self();
+    uint64_t now, left, slice = sliced ? VENEER_SLICE_NS : UINT64_C(1000000) * NS;
+    int n, err;
+
+    for (;;) {
+        now = veneer_now(CLOCK_MONOTONIC);
+        left = !end ? slice : end > now ? end - now : 0;
+        left = left < slice ? left : slice;
+        err = veneer.impl->io->poll(p->fds, p->n, (int)((left + 999999) / 1000000), &n);
+        if (err)
+            return veneer_answer(err);
+        if (n)
+            return n;
+        if (sliced && veneer_handled(self) != before)
+            return veneer_answer(EINTR);
+        if (end && veneer_now(CLOCK_MONOTONIC) >= end)
+            return 0;
+        veneer_test();
+    }
 }
 
 static long poll_now(const long *a)
@@ -299,24 +331,15 @@ static long poll_now(const long *a)
     const struct timespec *timeout = (void *)a[2];
     const sigset_t *mask = (void *)a[3];
     const struct tl_io_ops *io = veneer.impl->io;
+    uint64_t end = end_of(timeout);
     sigset_t old;
-    int n, err;
+    uint32_t before = veneer_open(mask, &old);
+    int n;
 
-    if (veneer_open(mask, &old)) {
-        n = look_poll(&p);
-        if (!n)
-            n = (int)veneer_answer(EINTR);
-    } else if (io && io->poll && (!timeout || veneer_ns(timeout) < (uint64_t)1000000 * 1000000)) {
-        int ms = timeout ? (int)((veneer_ns(timeout) + 999999) / 1000000) : -1;
-
-        err = io->poll(p.fds, p.n, ms, &n);
-        if (err) {
-            errno = err;
-            n = -1;
-        }
-    } else {
-        n = look_until(look_poll, &p, end_of(timeout));
-    }
+    if (io && io->poll)
+        n = jacket_poll(&p, end, mask, before);
+    else
+        n = look_until(look_poll, &p, end, veneer_handled, before);
     if (mask)
         veneer.impl->signal->mask(SIG_SETMASK, &old, NULL);
     return n;
@@ -351,7 +374,7 @@ static int look_select(void *arg)
     for (int i = 0; i < 3; i++)
         if (s->sets[i])
             *s->sets[i] = s->given[i];
-    return select(s->n, s->sets[0], s->sets[1], s->sets[2], &none);
+    return quiet(select(s->n, s->sets[0], s->sets[1], s->sets[2], &none));
 }
 
 static long select_now(const long *a)
@@ -359,19 +382,15 @@ static long select_now(const long *a)
     struct selected s = {.n = (int)a[0], .sets = {(void *)a[1], (void *)a[2], (void *)a[3]}};
     const struct timespec *timeout = (void *)a[4];
     const sigset_t *mask = (void *)a[5];
+    uint64_t end = end_of(timeout);
     sigset_t old;
+    uint32_t before = veneer_open(mask, &old);
     int n;
 
     for (int i = 0; i < 3; i++)
         if (s.sets[i])
             s.given[i] = *s.sets[i];
-    if (veneer_open(mask, &old)) {
-        n = look_select(&s);
-        if (!n)
-            n = (int)veneer_answer(EINTR);
-    } else {
-        n = look_until(look_select, &s, end_of(timeout));
-    }
+    n = look_until(look_select, &s, end, veneer_handled, before);
     if (mask)
         veneer.impl->signal->mask(SIG_SETMASK, &old, NULL);
     return n;
@@ -432,7 +451,9 @@ static long wait_now(const long *a)
         errno = err;
         return -1;
     }
-    return look_until(look_wait, &w, 0) < 0 ? -1 : w.got;
+    return look_until(look_wait, &w, 0, veneer_interrupted, veneer_interrupted(veneer_self())) < 0
+               ? -1
+               : w.got;
 }
 
 pid_t veneer_waitpid(pid_t pid, int *status)
@@ -486,7 +507,9 @@ static long waitid_now(const long *a)
 
     if (w.options & WNOHANG)
         return waitid(w.type, w.id, (siginfo_t *)a[2], w.options);
-    return look_until(look_waitid, &w, 0) < 0 ? -1 : 0;
+    return look_until(look_waitid, &w, 0, veneer_interrupted, veneer_interrupted(veneer_self())) < 0
+               ? -1
+               : 0;
 }
 
 int WRAP(waitid)(idtype_t type, id_t id, siginfo_t *info, int options);

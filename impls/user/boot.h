@@ -304,6 +304,7 @@ static int user_run(const struct tl_boot *boot, void *(*entry)(void *), void *ar
         preempt_end();
         return err;
     }
+    lib.origin = pthread_self();
     self = lib.first = lwp_self()->current = table_take(lwp_self());
     self->rest = &rest;
     self->tp = lib.tp;

@@ -177,18 +177,24 @@ static void renumber(struct lwp *lwp)
 }
 
 /* Calls f(arg) with the kernel thread's own TLS block: what the C library keeps about itself there.
- */
+ * With several LWPs that may be the first thread's, which runs on another LWP meanwhile: a handler
+ * that asked lwp_self() would be told that one. So no signal comes before it is undone. */
 static void as_kernel_thread(void (*f)(void *), void *arg)
 {
     struct lwp *lwp = lwp_self();
     const struct uthread *self = lwp->current;
     void *tp = USER_MN ? lwp_tp(lwp) : lib.tp;
+    uint64_t all = ~UINT64_C(0), mask = 0;
 
     lwp->hold++;
     if (lib.full_tls && tp_of(self) != tp) {
+        if (USER_MN)
+            SYS_CALL(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, sizeof(mask), 0, 0);
         write_tp(tp);
         f(arg);
         write_tp(tp_of(self));
+        if (USER_MN)
+            SYS_CALL(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask), 0, 0);
     } else {
         f(arg);
     }

@@ -41,22 +41,20 @@ static int user_get_name(struct tl_thread id, char *name, size_t size)
     return err;
 }
 
-struct stack_answer {
-    void *low;
-    size_t size;
-    int err;
-};
-
-static void ask_library(void *arg)
+/* Where it is the first thread's: not the stack of the LWP that the caller, or that one, is on. */
+static int first_stack(void **low, size_t *size)
 {
-    struct stack_answer *answer = arg;
     pthread_attr_t attr;
+    int err;
 
-    answer->err = pthread_getattr_np(pthread_self(), &attr);
-    if (answer->err)
-        return;
-    answer->err = pthread_attr_getstack(&attr, &answer->low, &answer->size);
-    pthread_attr_destroy(&attr);
+    hold(lwp_self());
+    err = pthread_getattr_np(lib.origin, &attr);
+    if (!err) {
+        err = pthread_attr_getstack(&attr, low, size);
+        pthread_attr_destroy(&attr);
+    }
+    release(lwp_self());
+    return err;
 }
 
 /* The first thread's is that of the kernel thread which called run(), of which the C library knows.
@@ -66,7 +64,6 @@ static int user_stack(struct tl_thread id, void **low, size_t *size, size_t *gua
 {
     struct uthread *t = find_alive(id);
     const struct uthread_rest *rest;
-    struct stack_answer answer;
 
     if (!t)
         return ESRCH;
@@ -74,12 +71,7 @@ static int user_stack(struct tl_thread id, void **low, size_t *size, size_t *gua
     *guard = 0;
     if (t == lib.first) {
         thread_unlock(t);
-        hold(lwp_self());
-        as_kernel_thread(ask_library, &answer);
-        release(lwp_self());
-        *low = answer.low;
-        *size = answer.size;
-        return answer.err;
+        return first_stack(low, size);
     }
     *low = stack_low_of(rest);
     if (rest->pool || rest->alone.base) {

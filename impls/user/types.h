@@ -236,6 +236,7 @@ struct library {
     uint64_t lowered;      /* signals that nobody has open: the kernel is to block them */
     uint64_t pending;      /* signals to the process that nobody has taken: signals.kept */
     void *tp;              /* the first kernel thread's own thread pointer */
+    pthread_t origin;      /* that kernel thread, as the C library calls it */
     struct slab_node *slabs;
     struct stack_pool pools[2][USER_SIZES]; /* [guarded] */
     /* See trim.h; guarded by pool_lock. */
