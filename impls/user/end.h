@@ -165,6 +165,12 @@ static inline void signals_shun(struct uthread *self)
         signals_left(awaited);
 }
 
+/* No other mask has those bits that nobody can block. */
+static inline bool has_shunned(const struct uthread *t)
+{
+    return !~t->rest->mask;
+}
+
 /* The stack and its TLS block are in use until switch_leave. Inlined, because a call that does not
  * return puts the processor's return addresses out of step: the joiner's next returns would be
  * mispredicted (17 ns of the 28 of a create and join). */

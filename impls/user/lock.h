@@ -17,6 +17,7 @@
 #define TL_USER_LOCK_H
 
 #include <sched.h>
+#include <stdlib.h>
 
 #if USER_MN
 
@@ -48,9 +49,35 @@ static __attribute__((noinline)) void lock_wait(struct user_lock *l)
     } while (__atomic_exchange_n(&l->held, 1, __ATOMIC_ACQUIRE));
 }
 
+/* A handler of the user's, or the thread that takes the PU of a preempted one, may want the lock
+ * that was held where it came: so none is, but in the library's own code and under hold(). Builds
+ * with faults count them, and end the process where that is not so. */
+#ifdef TL_INJECT
+static inline void locks_count(int by)
+{
+    struct lwp *lwp = lwp_self();
+
+    if (lwp) /* NULL: a kernel thread that runs no threads */
+        lwp->locks += by;
+}
+
+static void locks_none(const struct lwp *lwp)
+{
+    static const char text[] = "threadlab: the library is left while it holds a lock of its own\n";
+
+    if (!lwp->locks)
+        return;
+    SYS_CALL(SYS_write, STDERR_FILENO, text, sizeof(text) - 1, 0, 0, 0);
+    abort();
+}
+#else
+#define locks_count(by) ((void)0)
+#endif
+
 /* Pairs with the release in lock_release. */
 static inline void lock_take(struct user_lock *l)
 {
+    locks_count(1);
     if (USER_LIKELY(!lib.multi))
         return;
     if (USER_UNLIKELY(__atomic_exchange_n(&l->held, 1, __ATOMIC_ACQUIRE)))
@@ -59,12 +86,16 @@ static inline void lock_take(struct user_lock *l)
 
 static inline bool lock_try(struct user_lock *l)
 {
-    return !lib.multi || !__atomic_exchange_n(&l->held, 1, __ATOMIC_ACQUIRE);
+    if (lib.multi && __atomic_exchange_n(&l->held, 1, __ATOMIC_ACQUIRE))
+        return false;
+    locks_count(1);
+    return true;
 }
 
 static inline void lock_release(struct user_lock *l)
 {
     USER_STORE_RELEASE(l->held, 0);
+    locks_count(-1);
 }
 
 /* at: a wait list, or a thread that is waited for. */
@@ -104,6 +135,10 @@ static inline void list_unlock(const void *at)
     (void)at;
 }
 
+#endif
+
+#if !USER_MN || !defined(TL_INJECT)
+#define locks_none(lwp) ((void)0)
 #endif
 
 /* Of one thread: see struct uthread. */

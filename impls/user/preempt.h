@@ -192,7 +192,10 @@ static bool preempt_safe(const struct lwp *lwp, const void *frame)
         return false;
     if (self->rest->critical && !preempt.faults.in_calls && !preempt.faults.anywhere)
         return false;
-    return preempt_on_own_stack(self->rest, text_stack_pointer(frame));
+    if (!preempt_on_own_stack(self->rest, text_stack_pointer(frame)))
+        return false;
+    locks_none(lwp);
+    return true;
 }
 
 static void preempt_retry(struct lwp *lwp)
@@ -263,7 +266,8 @@ static void preempt_handler(int sig, siginfo_t *info, void *frame)
     (void)sig;
     if (!lwp || !lwp->preempt.armed || preempt.faults.never)
         return;
-    if (info->si_code != SI_TIMER && (info->si_code != SI_TKILL || info->si_pid != lib.pid))
+    if (info->si_code != SI_TIMER && (info->si_code != SI_TKILL || info->si_pid != lib.pid) &&
+        (info->si_code != SI_USER || info->si_pid)) /* the same without room: see is_retry */
         return;
     if (!preempt_safe(lwp, frame)) {
         preempt_retry(lwp);
@@ -273,7 +277,7 @@ static void preempt_handler(int sig, siginfo_t *info, void *frame)
     preempt_unmask();
     if (USER_LOAD(lib.slow.timers))
         wake_due(lwp);
-    preempt_switch(lwp, info->si_code == SI_TKILL);
+    preempt_switch(lwp, info->si_code != SI_TIMER);
     preempt_renew(frame);
 }
 

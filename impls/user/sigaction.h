@@ -166,7 +166,8 @@ static void on_signal(int sig, siginfo_t *info, void *context)
         lwp->signals.kernel = kernel_wanted(lwp);
         bits_to(lwp->signals.kernel, &uc->uc_sigmask);
         return;
-    } else if (info->si_code == SI_TKILL && info->si_pid == lib.pid && !is_retry(info)) {
+    } else if (info->si_code == SI_TKILL && info->si_pid == lib.pid && !is_retry(info) &&
+               !has_shunned(self)) {
         thread_lock(self); /* raise(3) and the like: for the thread that runs */
         if (signal_keep(lwp, self, info))
             ring_put(lwp, info);
@@ -333,8 +334,7 @@ static int user_action(int sig, const struct sigaction *act, struct sigaction *o
     if (old && !err)
         *old = before;
     errno = saved;
-    if (USER_LOAD(lib.slow.signals))
-        signals_deliver(lwp->current, NULL);
+    signals_deliver(lwp->current, NULL); /* signal_purge may have been told of others */
     return err;
 }
 

@@ -162,7 +162,7 @@ static inline uintptr_t pc_of(const ucontext_t *uc)
 
 static inline bool is_inside(const struct lwp *lwp, const ucontext_t *uc)
 {
-    if (USER_MUTANT("user-handlers-anywhere"))
+    if (USER_MUTANT("user-handlers-anywhere") || USER_MUTANT("user-handlers-anywhere-stepped"))
         return false;
 #if USER_MN
     /* Where the detector has seen it block, the thread is in code of its own: a call that the
@@ -170,7 +170,10 @@ static inline bool is_inside(const struct lwp *lwp, const ucontext_t *uc)
     if (lwp->current == lwp->idle || (USER_LOAD(lwp->outside) & OUTSIDE_SAID))
         return true;
 #endif
-    return lwp->hold || state_of(lwp->current) != USER_ACTIVE || is_library_code(pc_of(uc));
+    if (lwp->hold || state_of(lwp->current) != USER_ACTIVE || is_library_code(pc_of(uc)))
+        return true;
+    locks_none(lwp);
+    return false;
 }
 
 /* Once, soon. In the handler: no call but the kernel's. */
@@ -195,12 +198,14 @@ static void retry_soon(struct lwp *lwp)
     SYS_CALL(SYS_timer_settime, lwp->signals.timer, 0, &soon, NULL, 0, 0);
 }
 
-/* The timer's, or from another LWP: see signal_poke. */
+/* The timer's, or from another LWP: see signal_poke. Where RLIMIT_SIGPENDING leaves no room the
+ * kernel sends it all the same, and forgets whose it is: as from nobody. */
 static inline bool is_retry(const siginfo_t *info)
 {
     return info->si_signo == USER_RETRY_SIGNAL &&
            ((info->si_code == SI_TIMER && info->si_value.sival_ptr == &lib) ||
-            (info->si_code == SI_TKILL && info->si_pid == lib.pid));
+            (info->si_code == SI_TKILL && info->si_pid == lib.pid) ||
+            (info->si_code == SI_USER && !info->si_pid));
 }
 
 #if USER_MN

@@ -88,11 +88,16 @@ static siginfo_t signal_made(int sig, int code, const union sigval *value)
     return info;
 }
 
-static bool queue_is_full(int sig)
+/* Without SIGRTMIN, which is a call of the C library: the caller holds a lock of its own. */
+static bool queue_is_full(uint64_t bit)
 {
     struct rlimit limit;
 
-    return sig >= SIGRTMIN && !SYS_CALL(SYS_prlimit64, 0, RLIMIT_SIGPENDING, NULL, &limit, 0, 0) &&
+    for (int i = 0; i < 1000 && USER_MUTANT("user-lock-kept-outside"); i++)
+        if (!SIGRTMIN)
+            return true;
+    return !(bit & SIGNALS_STANDARD) &&
+           !SYS_CALL(SYS_prlimit64, 0, RLIMIT_SIGPENDING, NULL, &limit, 0, 0) &&
            USER_LOAD(signals.queued) >= limit.rlim_cur;
 }
 
@@ -129,7 +134,7 @@ static int user_kill(struct tl_thread id, int sig, const union sigval *value)
         signals_deliver(self, NULL);
         return 0;
     }
-    if (queue_is_full(sig)) {
+    if (queue_is_full(bit)) {
         thread_unlock(t);
         return EAGAIN;
     }
@@ -195,7 +200,7 @@ static int user_send(int sig, const union sigval *value)
         signals_look(lwp);
     if (USER_LOAD(lib.lowered) & bit)
         fetched = signals_fetch(lwp, bit);
-    err = queue_is_full(sig) || !fetched ? EAGAIN : signals_route(lwp, &info);
+    err = queue_is_full(bit) || !fetched ? EAGAIN : signals_route(lwp, &info);
     /* A standard one needs no memory of anybody's; behind what the kernel has it may stand, too. */
     if (err && ((bit & SIGNALS_STANDARD) || !fetched))
         err = signal_by_kernel(sig, &info, value);

@@ -228,10 +228,13 @@ static inline bool has_open(const struct uthread *t, uint64_t bit)
 }
 
 /* t is to take it, if it has it open. False: it has not, or had not any more when it was told: see
- * signals_assign. */
+ * signals_assign.
+ *
+ * A caller that runs delivers, and need not be told. One that looks on its way out does not, though
+ * another LWP may have made it ready by now. */
 static bool open_tell(struct lwp *lwp, struct uthread *t, uint64_t bit)
 {
-    bool here = t == lwp->current && state_of(t) == USER_ACTIVE; /* the caller delivers */
+    bool here = t == lwp->current && state_of(t) == USER_ACTIVE && !lwp->signals.leaves;
     uint32_t generation;
     bool open;
 

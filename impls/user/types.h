@@ -79,6 +79,7 @@ struct lwp_signals {
     unsigned flood;            /* what that is to be the next time */
     unsigned timers;           /* signals of these, up to USER_FLOOD */
     uint64_t timers_since;     /* CLOCK_MONOTONIC */
+    bool leaves;               /* its thread gives up the PU and takes none: see open_tell */
     unsigned heard;            /* grows with each retry: see signals_settle */
     int timer;                 /* the kernel's number; see retry_soon */
     siginfo_t ring[USER_RING];
@@ -150,7 +151,10 @@ struct lwp {
     int tid;
     _Atomic uint32_t polls; /* it sleeps in the poller: poller_kick() wakes it */
     volatile unsigned hold; /* not 0: it must not be switched away from, and signals wait */
-    volatile bool bounced;  /* the kernel was asked to run a handler at once (SA_ONSTACK) */
+#if USER_MN && defined(TL_INJECT)
+    int locks; /* that it holds: see lock.h */
+#endif
+    volatile bool bounced; /* the kernel was asked to run a handler at once (SA_ONSTACK) */
     struct lwp_signals signals;
     struct lwp_preempt preempt;
 #if !USER_MN
