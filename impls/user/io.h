@@ -298,6 +298,8 @@ static int user_write(int fd, const void *buffer, size_t size, size_t *done)
         else if (!n)
             break;
     } while (written < size && !err);
+    if (err == EPIPE)
+        signals_deliver(io_self(), NULL); /* SIGPIPE, which came inside: the caller's, by now */
     *done = written;
     return written ? 0 : err;
 }
