@@ -20,14 +20,21 @@ static inline bool model_same_pu(const struct tl_ctx *ctx)
     return ctx->nslots < 2 || ctx->cpus[0] == ctx->cpus[1];
 }
 
+/* Threads lose the PU also where they do not give it up. */
+static inline bool model_preempted(const struct tl_ctx *ctx)
+{
+    const char *preempt = tl_impl_param(ctx, "preempt");
+
+    return tl_trait(ctx, TL_PREEMPTIVE) || (preempt && strcmp(preempt, "off") != 0);
+}
+
 /* No other thread can run between a load and the store behind it. An implementation with several
  * kernel threads is asked how many it has now: where nobody blocks, no more are added. */
 static inline bool model_one_at_a_time(const struct tl_ctx *ctx)
 {
     const struct tl_concurrency_ops *concurrency = ctx->impl->concurrency;
-    const char *preempt = tl_impl_param(ctx, "preempt");
 
-    if (tl_trait(ctx, TL_PREEMPTIVE) || (preempt && strcmp(preempt, "off") != 0))
+    if (model_preempted(ctx))
         return false;
     return !tl_trait(ctx, TL_PARALLEL) ||
            (concurrency && concurrency->lwps && concurrency->lwps() == 1);

@@ -94,7 +94,6 @@ static const struct tl_check cond_destroy_before_unlock = {
                "destroy that waits until they have the mutex waits for ever",
     .needs = "mutex cond",
     .flags = TL_CHECK_CONCURRENT,
-    .deadline_s = 10,
     .run = run,
 };
 TL_CHECK(cond_destroy_before_unlock);

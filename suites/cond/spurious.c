@@ -114,7 +114,6 @@ static const struct tl_check cond_spurious = {
                "without any wake-up POSIX does not limit, so it is said, not judged",
     .needs = "mutex cond",
     .flags = TL_CHECK_CONCURRENT,
-    .deadline_s = 10,
     .run = run,
 };
 TL_CHECK(cond_spurious);

@@ -83,7 +83,6 @@ static const struct tl_check check = {
     .params = BUSY_PREEMPT,
     .prefers = BUSY_QUANTUM,
     .flags = TL_CHECK_CONCURRENT,
-    .deadline_s = 30,
     .run = run,
 };
 TL_CHECK(check);

@@ -139,7 +139,6 @@ static const struct tl_check no_lost_wake = {
                "within the library (make CONFIG=inject) make better",
     .needs = "sem sleep",
     .flags = TL_CHECK_CONCURRENT,
-    .deadline_s = 15,
     .run = run,
 };
 TL_CHECK(no_lost_wake);

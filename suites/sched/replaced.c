@@ -102,7 +102,6 @@ static const struct tl_check blocked_is_replaced = {
                "hangs",
     .needs = "io.blocking concurrency sem",
     .flags = TL_CHECK_CONCURRENT,
-    .deadline_s = 15,
     .run = run,
 };
 TL_CHECK(blocked_is_replaced);

@@ -303,7 +303,6 @@ static const struct tl_check beside_handler_check = {
                "and the receiver share a PU each time",
     .needs = "signal.mask signal.pending",
     .flags = TL_CHECK_CONCURRENT,
-    .deadline_s = 30,
     .run = run_handler,
 };
 TL_CHECK(beside_handler_check);
@@ -400,7 +399,6 @@ static const struct tl_check beside_wait_check = {
                "first with it, where the sender and the receiver share a PU each time",
     .needs = "signal.wait signal.timedwait signal.mask signal.pending",
     .flags = TL_CHECK_CONCURRENT,
-    .deadline_s = 30,
     .run = run_wait,
 };
 TL_CHECK(beside_wait_check);
