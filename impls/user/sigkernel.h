@@ -79,12 +79,14 @@ static long kernel_mask(int how, uint64_t bits)
     return SYS_CALL(SYS_rt_sigprocmask, how, &bits, NULL, sizeof(bits), 0, 0);
 }
 
-/* The handler may change what is wanted at any moment, to more; then it has told the kernel. */
+/* The handler may change what is wanted at any moment, also between the two stores here: it then
+ * tells the kernel, which is told the old again by this. So what was told is compared. */
 static void kernel_sync(struct lwp *lwp)
 {
-    while (lwp->signals.kernel != kernel_wanted(lwp)) {
-        uint64_t wanted = kernel_wanted(lwp);
+    uint64_t wanted = lwp->signals.kernel;
 
+    while (wanted != kernel_wanted(lwp)) {
+        wanted = kernel_wanted(lwp);
         lwp->signals.kernel = wanted;
         atomic_signal_fence(memory_order_seq_cst);
         kernel_mask(SIG_SETMASK, wanted);
@@ -261,9 +263,9 @@ static void signals_begin_lwp(struct lwp *lwp)
  * sleeping one would be pending for nobody until that has woken up. kernel_sync opens it again. */
 static void signals_asleep(struct lwp *lwp)
 {
-    lwp->signals.kernel = SIGNALS_OURS;
-    atomic_signal_fence(memory_order_seq_cst);
     kernel_mask(SIG_BLOCK, SIGNALS_OURS);
+    atomic_signal_fence(memory_order_seq_cst);
+    lwp->signals.kernel = SIGNALS_OURS; /* not before: a handler that comes in between opens all */
 }
 
 /* It goes: others look at what is left in its ring, and one of them has open what it had. */
