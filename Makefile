@@ -105,7 +105,8 @@ ENV_OBJECTS := $(call object,$(wildcard harness/env*.c))
 # Their text is the section tl_user_text, so that a handler can tell it from its address
 # (impls/user/text.h): the user-level libraries, and what works for them inside.
 IN_LIBRARY := $(call object,$(shell grep -l '"../user/user.h"' impls/*/*.c) \
-	$(addprefix impls/common/,atfork.c critical.c personal.c stack.c tls.c))
+	$(wildcard impls/common/detect*.c) \
+	$(addprefix impls/common/,atfork.c critical.c personal.c redzone.c stack.c tls.c))
 OBJCOPY = $(eval OBJCOPY := $(shell $(CC) -print-prog-name=objcopy))$(OBJCOPY)
 
 # The veneer (harness/veneer): with one implementation each, one object that a program is linked with.
@@ -400,8 +401,8 @@ $(ENV_OBJECTS): EXTRA := -include $(B)/revision.h
 PROBES = $(eval PROBES := $(shell $(CC) -Werror -fstack-clash-protection -x c -c -o /dev/null /dev/null \
 	2>/dev/null && echo '-fstack-clash-protection -DTL_STACK_PROBES'))$(PROBES)
 $(filter $(B)/suites/%,$(OBJECTS)): EXTRA = -DTL_SUITE $(PROBES)
-# An object of -flto has no text yet.
-$(IN_LIBRARY): EXTRA := -fno-plt -fno-lto
+# An object of -flto has no text yet. Functions of the compiler's library would be the program's text.
+$(IN_LIBRARY): EXTRA := -fno-plt -fno-lto $(if $(filter aarch64,$(ARCH)),-mno-outline-atomics)
 
 $(OBJECTS) $(PLUGINS) $(VENEER_OBJECTS): $(B)/flags | $(B)/can-build
 $(patsubst $(B)/test/%,$(B)/harness/test/%.o,$(TESTS)): $(B)/flags | $(B)/can-link-tests

@@ -44,3 +44,32 @@ def test_pads_move_the_code():
     for pad in (64, 448, 2112, 4544):
         moved = where(BUILD / f"threadlab.pad{pad}")["tl_now_ns"]
         assert moved == plain + pad and moved % 64 == 0
+
+
+# What the library names of the program's: what works by the operations that it offers.
+NAMED = re.compile(r"generic_\w+")
+
+
+def test_the_library_calls_nothing_that_looks_like_the_users():
+    """A handler that interrupts it takes what is outside its section for code of the program's,
+    in which a thread may be displaced, or run a handler: functions of the compiler's own library,
+    too, which the program is linked with."""
+    def symbols(path, *options):
+        return [line.split() for line in output_of("nm", *options, str(path)).splitlines()]
+
+    defined = [s for s in symbols(BINARY, "--defined-only") if len(s) == 3]
+    begin, end = (int(at, 16) for bound in ("__start_tl_user_text", "__stop_tl_user_text")
+                  for at, _, name in defined if name == bound)
+    where = {}
+    for at, kind, name in defined:  # the compiler's library is hidden: local after the link
+        if kind in "TWi" or (kind == "t" and name.startswith("__")):
+            where.setdefault(name, []).append(int(at, 16))
+    asked = 0
+    for path in (BUILD / "impls").rglob("*.o"):
+        if "tl_user_text" not in output_of("readelf", "-SW", str(path)):
+            continue
+        for name in (s[-1] for s in symbols(path, "--undefined-only")):
+            asked += 1
+            outside = [at for at in where.get(name, []) if not begin <= at <= end]
+            assert not outside or NAMED.fullmatch(name), f"{path.name} calls {name}"
+    assert asked > 100

@@ -7,10 +7,11 @@
  * phases of the timers are spread over the quantum. The handler runs on the stack of the thread
  * that it interrupts and simply yields there. The thread goes to the end of the run queue with its
  * context inside the handler; when its turn comes the handler returns, and the kernel restores all
- * registers, vectors included, from the frame that it wrote there. The signal
- * is masked in the handler, so that frames do not pile up on the stack where ticks come faster than
- * they are answered, and opened right before the switch. errno and the thread pointer go by
- * switch.h.
+ * registers, vectors included, from the frame that it wrote there. All signals are masked in the
+ * handler, and opened right before the switch: ticks that come faster than they are answered do not
+ * pile up frames on the stack, and no other handler takes this one, or its way back to the kernel
+ * (a few instructions of the C library), for code of the user's, while the library is below it.
+ * errno and the thread pointer go by switch.h.
  *
  * The frame also has the signal mask and the alternate stack of the kernel thread as they were.
  * They belong to the kernel thread that returns from the handler, at that time: they are asked for
@@ -186,6 +187,10 @@ static bool preempt_safe(const struct lwp *lwp, const void *frame)
 
     if (lwp->hold || !self || !self->rest || text == TEXT_LIBRARY)
         return false;
+#if USER_MN
+    if (self == lwp->idle) /* it calls the harness, and has no place in a queue */
+        return false;
+#endif
     if (text == TEXT_FOREIGN && !preempt.faults.anywhere)
         return false;
     if (self->rest->in_handler && !preempt.faults.in_handlers)
@@ -206,8 +211,7 @@ static void preempt_retry(struct lwp *lwp)
     preempt_arm(lwp->preempt.retry, 0, PREEMPT_RETRY_NS, 0);
 }
 
-/* Before a switch inside a handler, which has the signal masked; and by a thread that ends there.
- */
+/* By a thread that ends in a handler, which has the signal masked. */
 static inline void preempt_unmask(void)
 {
     uint64_t set = UINT64_C(1) << (PREEMPT_SIGNAL - 1);
@@ -216,10 +220,12 @@ static inline void preempt_unmask(void)
         SYS_CALL(SYS_rt_sigprocmask, SIG_UNBLOCK, &set, NULL, _NSIG / 8, 0, 0);
 }
 
-/* What sigreturn is to restore of the kernel thread: what it has now. */
+/* What sigreturn is to restore of the kernel thread: what it has now. From here on nothing comes
+ * before sigreturn: a handler of the user's would have interrupted nobody's code, and might leave
+ * the kernel thread that this is about. */
 static void preempt_renew(ucontext_t *frame)
 {
-    uint64_t set = UINT64_C(1) << (PREEMPT_SIGNAL - 1);
+    uint64_t all = ~UINT64_C(0);
 
     if (preempt.faults.spoils_vectors) {
 #ifdef __x86_64__
@@ -230,7 +236,7 @@ static void preempt_renew(ucontext_t *frame)
         errno = EINTR;
     if (preempt.faults.keeps_mask)
         return;
-    SYS_CALL(SYS_rt_sigprocmask, SIG_BLOCK, &set, &frame->uc_sigmask, _NSIG / 8, 0, 0);
+    SYS_CALL(SYS_rt_sigprocmask, SIG_BLOCK, &all, &frame->uc_sigmask, _NSIG / 8, 0, 0);
     SYS_CALL(SYS_sigaltstack, NULL, &frame->uc_stack, 0, 0, 0, 0);
 }
 
@@ -274,7 +280,7 @@ static void preempt_handler(int sig, siginfo_t *info, void *frame)
         return;
     }
     lwp->preempt.late = false;
-    preempt_unmask();
+    kernel_mask(SIG_SETMASK, bits_of(&((ucontext_t *)frame)->uc_sigmask));
     if (USER_LOAD(lib.slow.timers))
         wake_due(lwp);
     preempt_switch(lwp, info->si_code != SI_TIMER);
@@ -421,6 +427,7 @@ static int preempt_boot(const char *mode, const char *quantum_us)
         .not_the_least = USER_MUTANT("preempt-not-the-least"),
     };
     text_boot();
+    bits_to(SIGNALS_OURS, &action.sa_mask);
     if (sigaction(PREEMPT_SIGNAL, &action, NULL))
         return errno;
     lib.reserved = UINT64_C(1) << (PREEMPT_SIGNAL - 1);
