@@ -327,6 +327,12 @@ $(THREADLAB): $(OBJECTS) $(B)/objects $(B)/flags
 	$(if $(V),,@echo '  LD $@')
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(OBJECTS) $(ALL_LDLIBS)
 
+# The memory of the veneer's object is the C library's own heap: a malloc that the program brings may
+# lock a mutex, which would ask the veneer for memory. veneer_program_free and _realloc are for what is
+# the program's, or comes from the C library.
+HEAP := 'malloc __libc_malloc' 'calloc __libc_calloc' 'realloc __libc_realloc' 'free __libc_free' \
+	'aligned_alloc __libc_memalign' 'veneer_program_free free' 'veneer_program_realloc realloc'
+
 # Of impls/common what the implementation calls: it registers nothing, so an archive loses nothing.
 # What calls a name that is wrapped means the C library's, here; of what is defined, only the wrapping
 # functions and those that <pthread.h> of the veneer calls are seen from outside.
@@ -341,6 +347,7 @@ $(filter-out %/nptl.o,$(VENEERS)): $(B)/veneer/%.o: $(VENEER_OBJECTS) $(B)/flags
 	$(Q)rm -f $@.a; ar rcs $@.a $(filter $(B)/impls/common/%,$^)
 	$(Q)$(CC) -r -nostdlib -o $@.all $(filter-out $(B)/impls/common/%,$(filter %.o,$^)) $@.a
 	$(Q)nm --defined-only $@.all | sed -n 's/.* T __wrap_\(.*\)$$/\1 __real_\1/p' >$@.names
+	@printf '%s\n' $(HEAP) >>$@.names
 	$(Q)$(OBJCOPY) --redefine-syms=$@.names --wildcard --keep-global-symbol='__wrap_*' \
 		--keep-global-symbol='veneer_cleanup_*' --keep-global-symbol=veneer_jump_here \
 		--keep-global-symbol='_ZNSt*' --keep-global-symbol='_ZSt*' \

@@ -172,7 +172,7 @@ static bool room_for(char **line, size_t *size, size_t wanted)
         return true;
     if (!*line)
         more = 120;
-    grown = realloc(*line, more);
+    grown = veneer_program_realloc(*line, more);
     if (!grown)
         return false;
     *line = grown;

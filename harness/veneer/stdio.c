@@ -120,7 +120,7 @@ static int print(FILE *f, const char *format, va_list list)
     if (put(f, text ? text : line, (size_t)n) != (size_t)n)
         n = -1;
     saved = errno;
-    free(text);
+    veneer_program_free(text);
     errno = saved;
     return n;
 }

@@ -332,6 +332,11 @@ int veneer_mutex_retaken(struct veneer_held *held);
 void veneer_mutex_let_go(struct veneer_held *held);
 int veneer_mutex_take_back(struct veneer_held *held);
 
+/* The program's own malloc's, if it brings one, and so what the C library allocates; malloc and
+ * free of the veneer are always the C library's (Makefile, HEAP). */
+void *veneer_program_realloc(void *old, size_t size);
+void veneer_program_free(void *p);
+
 /* The implementation's object that *place points to, made at the first use; NULL: no memory or
  * refused, *err says. init(object) */
 void *veneer_object(_Atomic(void *) *place, size_t size, int (*init)(void *object), int *err);

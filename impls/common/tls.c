@@ -17,7 +17,6 @@
 #include <locale.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -85,6 +84,7 @@ static struct {
     void *(*allocate)(void *);
     void (*deallocate)(void *, bool);
     void (*call_dtors)(void);
+    void (*free)(void *); /* of the malloc that the loader takes: a program may bring its own */
     ptrdiff_t error, ctype[3]; /* errno and the tables of <ctype.h>: offsets likewise */
     struct module modules[MODULES_MAX];
     size_t nmodules;
@@ -147,10 +147,13 @@ static int find_functions(char *reason, size_t size)
     *(void **)&tls.allocate = dlsym(RTLD_DEFAULT, "_dl_allocate_tls");
     *(void **)&tls.deallocate = dlsym(RTLD_DEFAULT, "_dl_deallocate_tls");
     *(void **)&tls.call_dtors = dlsym(RTLD_DEFAULT, "__call_tls_dtors");
+    *(void **)&tls.free = dlsym(RTLD_DEFAULT, "free");
     if (!tls.allocate || !tls.deallocate)
         return missing(reason, size, "_dl_allocate_tls");
     if (!tls.call_dtors)
         return missing(reason, size, "__call_tls_dtors");
+    if (!tls.free)
+        return missing(reason, size, "free");
     return 0;
 }
 
@@ -362,7 +365,7 @@ static void renew(char *tp)
 
     for (size_t i = 1; i <= dtv[-1].counter; i++)
         if (dtv[i].pointer.to_free) {
-            free(dtv[i].pointer.to_free);
+            tls.free(dtv[i].pointer.to_free);
             dtv[i].pointer.to_free = NULL;
             dtv[i].pointer.value = DTV_UNALLOCATED;
         }

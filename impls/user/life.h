@@ -254,9 +254,11 @@ static int user_create(struct tl_thread *id, const struct tl_attr *attr, void *(
     if (err)
         goto no_stack;
     if (USER_UNLIKELY(lib.full_tls)) {
-        hold(lwp);
+        /* Not hold: a malloc that the program brings may wait for a mutex, and go on elsewhere. */
+        self->rest->critical++;
         err = take_tls(t);
-        release(lwp);
+        self->rest->critical--;
+        lwp = lwp_self();
         if (err)
             goto no_tls;
     } else {
