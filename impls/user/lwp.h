@@ -382,26 +382,16 @@ static void jacket_end(struct lwp *lwp)
 
 /* ---- picking --------------------------------------------------------------------------------- */
 
-/* For signals, while its thread is on its way out: see open_tell. */
-static void look_leaving(struct lwp *lwp)
-{
-    lwp->signals.leaves = true;
-    if (USER_MUTANT("user-signal-told-on-leaving")) {
-        lwp->signals.leaves = false;
-        for (int i = 0; i < 100000 && state_of(lwp->current) != USER_ACTIVE; i++)
-            cpu_relax(); /* others have the time to make it ready */
-    }
-    signals_look(lwp);
-    lwp->signals.leaves = false;
-}
-
 static __attribute__((noinline)) struct uthread *pick_slowly(struct lwp *lwp)
 {
     struct uthread *t;
 
     look_around(lwp);
-    if (USER_UNLIKELY(USER_LOAD(lib.slow.signals)))
-        look_leaving(lwp);
+    if (USER_UNLIKELY(USER_LOAD(lib.slow.signals))) {
+        lwp->signals.leaves = true;
+        signals_look(lwp);
+        lwp->signals.leaves = false;
+    }
     if ((USER_LOAD(lib.slow.surplus) && lwp->number) || USER_LOAD(lib.slow.stop))
         return lwp->idle;
     t = pick_own(lwp);

@@ -234,7 +234,9 @@ static inline bool has_open(const struct uthread *t, uint64_t bit)
  * another LWP may have made it ready by now. */
 static bool open_tell(struct lwp *lwp, struct uthread *t, uint64_t bit)
 {
-    bool here = t == lwp->current && state_of(t) == USER_ACTIVE && !lwp->signals.leaves;
+    bool delivers = (state_of(t) == USER_ACTIVE && !lwp->signals.leaves) ||
+                    USER_MUTANT("user-signal-told-on-leaving");
+    bool here = t == lwp->current && delivers;
     uint32_t generation;
     bool open;
 

@@ -12,9 +12,10 @@
 
 #include "../common/mutant.h"
 
+#include <stddef.h>
 #include <sys/syscall.h>
 
-#define SHOTS 50 /* signals into each call, about: a long one is gone through in larger steps */
+#define SHOTS 20 /* signals into each call, about: a long one is gone through in larger steps */
 #define LONGEST 100000
 #define TRAP_FLAG 0x100
 
@@ -25,7 +26,9 @@ static const struct tl_impl *impl;
 static struct tl_thread partner;
 static struct tl_mutex lock;
 static struct tl_cond cond;
-static struct tl_sem here, there, extra;
+static struct tl_sem here, there, extra, never;
+static struct tl_rwlock rwlock;
+static int ends[2]; /* of a pipe */
 static struct tl_key key;
 static int turn;           /* protected by lock */
 static _Atomic int ended;  /* the partner may go */
@@ -156,6 +159,12 @@ static void *nothing(void *arg)
     return arg;
 }
 
+static void *wait_for_ever(void *arg)
+{
+    TL_CALL(ctx, impl->sem->wait(&never));
+    return arg;
+}
+
 static void do_create(void)
 {
     struct tl_thread t;
@@ -164,20 +173,85 @@ static void do_create(void)
         tl_finish(ctx, t);
 }
 
+static void do_cancel(void)
+{
+    struct tl_thread t;
+
+    if (tl_start(ctx, 0, &t, wait_for_ever, NULL)) {
+        TL_CALL(ctx, impl->cancel->cancel(t));
+        TL_EXPECT(ctx, tl_finish(ctx, t) == TL_CANCELED, "a thread that was cancelled has a value");
+    }
+}
+
+static void do_timed(void)
+{
+    uint64_t past = 1;
+    int err;
+
+    TL_CALL(ctx, impl->mutex->lock(&lock));
+    do
+        err = impl->cond->timedwait(&cond, &lock, CLOCK_MONOTONIC, past);
+    while (!err && tl_verdict(ctx) == TL_OK);
+    TL_EXPECT(ctx, err == ETIMEDOUT, "timedwait: %s", strerror(err));
+    TL_CALL(ctx, impl->mutex->unlock(&lock));
+}
+
+static void do_rwlock(void)
+{
+    TL_CALL(ctx, impl->rwlock->rdlock(&rwlock));
+    TL_CALL(ctx, impl->rwlock->unlock(&rwlock));
+    TL_CALL(ctx, impl->rwlock->wrlock(&rwlock));
+    TL_CALL(ctx, impl->rwlock->unlock(&rwlock));
+}
+
+/* One that is blocked here is pending: the next wait takes it. */
+static void do_sigwait(void)
+{
+    sigset_t set = signals_of(SIGUSR2);
+    int sig = 0;
+
+    signals_mask(ctx, SIG_BLOCK, SIGUSR2);
+    TL_CALL(ctx, signals_kill(ctx, impl->self(), SIGUSR2, 0));
+    TL_CALL(ctx, impl->signal->wait(&set, &sig));
+    TL_EXPECT(ctx, sig == SIGUSR2, "sigwait took %d", sig);
+    signals_mask(ctx, SIG_UNBLOCK, SIGUSR2);
+}
+
+static void do_pipe(void)
+{
+    char byte = 'x';
+    size_t done = 0;
+
+    TL_CALL(ctx, impl->io->write(ends[1], &byte, 1, &done));
+    TL_CALL(ctx, impl->io->read(ends[0], &byte, 1, &done));
+    TL_EXPECT(ctx, done == 1, "read answered %zu", done);
+}
+
+#define CALL(name, offered)                                 \
+    {                                                       \
+#name, do_##name, offsetof(struct tl_impl, offered) \
+    }
+
+/* needs: a member of struct tl_impl that is a pointer; NULL: it is not offered. */
 static const struct call {
     const char *name;
     void (*make)(void);
+    size_t needs;
 } calls[] = {
-    {"yield", do_yield}, {"mutex", do_lock},    {"sem", do_sem},   {"cond", do_cond},
-    {"key", do_key},     {"kill", do_kill},     {"send", do_send}, {"mask", do_mask},
-    {"sleep", do_sleep}, {"create", do_create},
+    CALL(yield, yield),   CALL(lock, mutex),     CALL(sem, sem),       CALL(cond, cond),
+    CALL(timed, cond),    CALL(key, key),        CALL(kill, signal),   CALL(send, signal),
+    CALL(mask, signal),   CALL(sleep, sleep),    CALL(create, create), CALL(cancel, cancel),
+    CALL(rwlock, rwlock), CALL(sigwait, signal), CALL(pipe, io),
 };
 
 static bool is_offered(const struct call *call)
 {
-    return !((call->make == do_cond && !impl->cond) || (call->make == do_key && !impl->key) ||
-             (call->make == do_kill && !impl->signal->kill) ||
-             (call->make == do_sleep && !impl->sleep));
+    void *needed;
+
+    memcpy(&needed, (const char *)impl + call->needs, sizeof(needed));
+    return needed && (call->make != do_kill || impl->signal->kill) &&
+           (call->make != do_sigwait || (impl->signal->kill && impl->signal->wait)) &&
+           (call->make != do_timed || impl->cond->timedwait);
 }
 
 /* ---- threads --------------------------------------------------------------------------------- */
@@ -255,6 +329,10 @@ static enum tl_status run(struct tl_ctx *c)
     TL_CALL(ctx, impl->sem->init(&here, 0));
     TL_CALL(ctx, impl->sem->init(&there, 0));
     TL_CALL(ctx, impl->sem->init(&extra, 0));
+    TL_CALL(ctx, impl->sem->init(&never, 0));
+    TL_EXPECT(ctx, pipe(ends) == 0, "pipe: %s", strerror(errno));
+    if (impl->rwlock)
+        TL_CALL(ctx, impl->rwlock->init(&rwlock));
     if (impl->cond)
         TL_CALL(ctx, impl->cond->init(&cond));
     if (impl->key)
@@ -288,14 +366,15 @@ static const struct tl_check each_instruction = {
     .promise = "a signal may come behind any instruction of a call: its handler runs once and may "
                "post, and the call does what it is to do",
     .source = "POSIX.1-2017 XSH 2.4.3 (signal actions; async-signal-safe functions: sem_post)",
-    .method = "yield, mutexes, semaphores, conditions, keys, kill, masks, sleep and create, each "
+    .method = "what waits and wakes, keys, kill, masks, sleep, create, cancel and a pipe, each "
               "again and again: the trap flag counts the instructions until a signal to the own "
-              "kernel thread, some 50 places in each call, other ones with another seed",
+              "kernel thread, some 20 places in each call, other ones with another seed",
     .meaning = "a handler that runs where the implementation has called another library with its "
                "data half changed, or a lock held, hangs, spoils or loses something; builds with "
                "faults look at the locks, too",
     .needs = "sem.post_in_handler mutex signal.mask",
     .flags = TL_CHECK_CONCURRENT,
+    .deadline_s = 180,
     .run = run,
 };
 TL_CHECK(each_instruction);
