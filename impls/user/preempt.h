@@ -27,7 +27,8 @@
  *  - the stack is not the thread's (an alternate stack);
  *  - lwp->hold: the library is in a call that leaves its text.
  * Handlers of the user's are not interrupted at all: below them there may be any call of the C
- * library. Those that it has set past this one have the signal in their masks (critical.h). The
+ * library. Those that it has set past this one have the signal in their masks (critical.h); those of
+ * faults are known by the mask that the kernel gave them (in_fault_handler). The
  * tick is then tried again soon (PREEMPT_RETRY_NS), and a thread that leaves a critical call yields
  * there. So whoever is mostly inside loses the PU, too, unless all its time between two ticks is
  * one call of the C library.
@@ -193,7 +194,7 @@ static bool preempt_safe(const struct lwp *lwp, const void *frame)
 #endif
     if (text == TEXT_FOREIGN && !preempt.faults.anywhere)
         return false;
-    if (self->rest->in_handler && !preempt.faults.in_handlers)
+    if ((self->rest->in_handler || in_fault_handler(frame)) && !preempt.faults.in_handlers)
         return false;
     if (self->rest->critical && !preempt.faults.in_calls && !preempt.faults.anywhere)
         return false;

@@ -71,7 +71,8 @@ static void stop_here(struct lwp *lwp, const ucontext_t *uc)
     const struct uthread_rest *rest = lwp->current->rest;
 
     if (!text_known() || text_of(text_interrupted(uc)) != TEXT_USER || rest->critical ||
-        rest->in_handler || !preempt_on_own_stack(rest, text_stack_pointer(uc)))
+        rest->in_handler || in_fault_handler(uc) ||
+        !preempt_on_own_stack(rest, text_stack_pointer(uc)))
         return;
     lwp->signals.kernel = SIGNALS_OURS;
     world_yield(lwp, lwp->current, true);
@@ -343,8 +344,8 @@ static int user_action(int sig, const struct sigaction *act, struct sigaction *o
 /* Before anything can fail: signals_end gives it back. */
 static void signals_note_mask(void)
 {
-    SYS_CALL(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &signals.mask_at_boot,
-             sizeof(signals.mask_at_boot), 0, 0);
+    SYS_CALL(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &lib.mask_at_boot, sizeof(lib.mask_at_boot), 0,
+             0);
 }
 
 /* What the first thread has blocked is the kernel's mask at that time. */
@@ -388,7 +389,7 @@ static void signals_end(struct lwp *lwp)
             signal(sig, SIG_IGN); /* so that a late one is gone */
         sigaction(sig, &signals.action[sig], NULL);
     }
-    kernel_mask(SIG_SETMASK, signals.mask_at_boot);
+    kernel_mask(SIG_SETMASK, lib.mask_at_boot);
     while (signals.kept)
         signal_free(signal_unlink(&signals.kept));
     while (signals.free) {

@@ -162,6 +162,14 @@ static inline uintptr_t pc_of(const ucontext_t *uc)
 #endif
 }
 
+/* In the handler of a fault, which the kernel has called and has blocked the signal for. Who gives up
+ * the PU there leaves it blocked for the next thread, whose own fault then ends the process; and it
+ * may have interrupted any call of the C library. */
+static inline bool in_fault_handler(const ucontext_t *uc)
+{
+    return bits_of(&uc->uc_sigmask) & SIGNALS_FAULTS & ~lib.mask_at_boot;
+}
+
 static inline bool is_inside(const struct lwp *lwp, const ucontext_t *uc)
 {
     if (USER_MUTANT("user-handlers-anywhere") || USER_MUTANT("user-handlers-anywhere-stepped"))

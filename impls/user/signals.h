@@ -47,7 +47,6 @@ static struct {
     size_t queued, stocked; /* kept for anybody; in the free list */
     struct queue waiters;   /* threads in sigwait */
     struct uthread *last;   /* who got the last one: tried first; may have ended */
-    uint64_t mask_at_boot;
     struct sigaction action[65];
 } signals;
 

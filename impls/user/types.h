@@ -236,6 +236,7 @@ struct library {
     void *first_value;     /* what its entry returned, or it exited with */
     jmp_buf first_exit;    /* to the end of its entry */
     uint64_t reserved;     /* signals that are the library's own: a set */
+    uint64_t mask_at_boot; /* the kernel's */
     bool signals_used;     /* the kernel calls the library for some */
     uint64_t lowered;      /* signals that nobody has open: the kernel is to block them */
     uint64_t pending;      /* signals to the process that nobody has taken: signals.kept */
