@@ -153,22 +153,30 @@ static void forked_child(void)
     clone_state.orphan = !first;
 }
 
+/* No handler comes while the locks of the pool and of the C library are held, and in the child
+ * while nobody holds them any more but for it: a handler may fork, and some print though they may
+ * not. */
 static int fork_process(pid_t *pid)
 {
+    const uint64_t all = UINT64_MAX;
     struct atfork_run run;
     int saved = errno, err = 0;
+    uint64_t was = 0;
 
     atfork_prepare(&run);
+    SYS_CALL(SYS_rt_sigprocmask, SIG_SETMASK, &all, &was, KERNEL_SET, 0, 0);
     pool_lock(); /* so that no other thread is half way through the lists in the child */
     *pid = fork();
     if (*pid < 0)
         err = errno;
     if (*pid) {
         pool_unlock();
+        SYS_CALL(SYS_rt_sigprocmask, SIG_SETMASK, &was, NULL, KERNEL_SET, 0, 0);
         atfork_parent(&run);
     } else {
         forked_child();
         pool_unlock();
+        SYS_CALL(SYS_rt_sigprocmask, SIG_SETMASK, &was, NULL, KERNEL_SET, 0, 0);
         atfork_child(&run);
     }
     errno = saved;

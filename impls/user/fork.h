@@ -216,6 +216,16 @@ static __attribute__((noinline)) void fork_now(void *arg)
     forked->err = forked->pid < 0 ? errno : 0;
 }
 
+/* From before the fork until the library knows which process it is in, so that what is sent to the
+ * child at once stays with the kernel: in the ring it would be taken for the parent's. kernel_sync
+ * opens it again. */
+static void fork_signals_wait(struct lwp *lwp)
+{
+    lwp->signals.kernel = SIGNALS_OURS;
+    atomic_signal_fence(memory_order_seq_cst);
+    kernel_mask(SIG_BLOCK, SIGNALS_OURS);
+}
+
 #if USER_MN
 #include "forkall.h"
 
@@ -232,6 +242,8 @@ static int fork_begin(bool all)
         library_lock();
     if (err)
         release(lwp);
+    else
+        fork_signals_wait(lwp);
     return err;
 }
 
@@ -240,6 +252,7 @@ static void fork_end_parent(bool all)
     library_unlock();
     if (all)
         world_go();
+    kernel_sync(lwp_self());
     release(lwp_self());
 }
 
@@ -261,6 +274,7 @@ static void fork_end_child(bool all)
         drop_others(lwp, self);
     poller_fork(all);
     renumber(lwp);
+    kernel_sync(lwp);
     watch_child(lwp);
     if (all)
         lwps_restart(ran);
@@ -274,12 +288,14 @@ static int fork_begin(bool all)
 {
     (void)all;
     hold(lwp_self());
+    fork_signals_wait(lwp_self());
     return 0;
 }
 
 static void fork_end_parent(bool all)
 {
     (void)all;
+    kernel_sync(lwp_self());
     release(lwp_self());
 }
 
@@ -292,6 +308,7 @@ static void fork_end_child(bool all)
         drop_others(lwp, lwp->current);
     poller_fork(all);
     renumber(lwp);
+    kernel_sync(lwp);
     release(lwp);
     preempt_forked(lwp);
 }

@@ -419,13 +419,19 @@ static void signals_fork(struct lwp *lwp, bool all)
             while (signal_take(&rest->signals, &rest->pending, sig, NULL))
                 ;
     }
+#if USER_MN
+    for (unsigned i = 0; i < lib.lwps_used; i++)
+        lib.lwp[i]->signals.out = lib.lwp[i]->signals.in;
+    for (struct lwp *at = lib.bound_ever; at; at = at->next_ever)
+        at->signals.out = at->signals.in;
+#endif
     lwp->signals.out = lwp->signals.in;
     lwp->signals.full = false;
     lib.lowered = all ? 0 : lwp->current->rest->mask & SIGNALS_OURS;
     lib.slow.signals = 0;
     lwp->signals.has_timer = lwp->signals.armed = false;
     lwp->signals.flooded = 0;
-    kernel_sync(lwp);
+    lwp->signals.kernel = SIGNALS_OURS; /* see fork_signals_wait */
 }
 
 static const struct tl_signal_ops user_signal_ops = {
