@@ -229,6 +229,19 @@ static void fork_signals_wait(struct lwp *lwp)
 #if USER_MN
 #include "forkall.h"
 
+/* Not for longer: a handler may wait for something. */
+#define FORK_PATIENCE_NS UINT64_C(100000000)
+
+/* See over_begin. On hold. */
+static void over_await(const struct uthread *self)
+{
+    uint64_t until = clock_now_ns(CLOCK_MONOTONIC) + FORK_PATIENCE_NS;
+
+    atomic_fetch_add(&lib.forking, 1);
+    while (atomic_load(&lib.over) > self->rest->over && clock_now_ns(CLOCK_MONOTONIC) < until)
+        SYS_CALL(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+}
+
 /* The world stops for fork_all only. With the library locked; EAGAIN. */
 static int fork_begin(bool all)
 {
@@ -236,10 +249,12 @@ static int fork_begin(bool all)
     int err = 0;
 
     hold(lwp);
-    if (all)
+    if (all) {
         err = world_stop(lwp);
-    else
+    } else {
+        over_await(lwp->current);
         library_lock();
+    }
     if (err)
         release(lwp);
     else
@@ -252,6 +267,8 @@ static void fork_end_parent(bool all)
     library_unlock();
     if (all)
         world_go();
+    else
+        atomic_fetch_sub(&lib.forking, 1);
     kernel_sync(lwp_self());
     release(lwp_self());
 }
@@ -270,8 +287,11 @@ static void fork_end_child(bool all)
         lwp = lib.lwp[0];
     }
     signals_fork(lwp, all);
-    if (!all)
+    if (!all) {
         drop_others(lwp, self);
+        atomic_store(&lib.forking, 0);
+        atomic_store(&lib.over, self->rest->over);
+    }
     poller_fork(all);
     renumber(lwp);
     kernel_sync(lwp);

@@ -275,6 +275,9 @@ static int user_create(struct tl_thread *id, const struct tl_attr *attr, void *(
     USER_STORE(rest->mask, self->rest->mask);
     rest->pending = rest->sigwait = 0;
     rest->handled = rest->in_handler = 0;
+#if USER_MN
+    rest->over = 0;
+#endif
     rest->critical = 0;
     rest->entry = entry;
     rest->arg = arg;

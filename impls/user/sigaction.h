@@ -142,6 +142,7 @@ static void on_signal(int sig, siginfo_t *info, void *context)
     struct lwp *lwp = lwp_self();
     ucontext_t *uc = context;
     struct uthread *self;
+    bool bounced;
 
     (void)sig;
     if (!lwp || !lwp->current) {
@@ -158,15 +159,17 @@ static void on_signal(int sig, siginfo_t *info, void *context)
     } else {
         flood_count(lwp, info);
     }
-    if (USER_UNLIKELY(lwp->bounced && !is_retry(info))) {
-        lwp->bounced = false;
-        lwp->signals.kernel = SIGNALS_OURS;
-        signal_handle(self, info, uc);
-    } else if (is_inside(lwp, uc)) {
+    bounced = USER_UNLIKELY(lwp->bounced) && !is_retry(info);
+    if (!bounced && (is_inside(lwp, uc) || !over_begin(self))) {
         signal_later(lwp, info);
         lwp->signals.kernel = kernel_wanted(lwp);
         bits_to(lwp->signals.kernel, &uc->uc_sigmask);
         return;
+    }
+    if (bounced) {
+        lwp->bounced = false;
+        lwp->signals.kernel = SIGNALS_OURS;
+        signal_handle(self, info, uc);
     } else if (info->si_code == SI_TKILL && info->si_pid == lib.pid && !is_retry(info) &&
                !has_shunned(self)) {
         thread_lock(self); /* raise(3) and the like: for the thread that runs */
@@ -187,6 +190,8 @@ static void on_signal(int sig, siginfo_t *info, void *context)
         }
     } while (!ring_empty(lwp) ||
              ((USER_LOAD(self->rest->pending) | USER_LOAD(lib.pending)) & ~self->rest->mask));
+    if (!bounced)
+        over_end(self);
     renew_frame(uc);
 }
 

@@ -162,9 +162,9 @@ static inline uintptr_t pc_of(const ucontext_t *uc)
 #endif
 }
 
-/* In the handler of a fault, which the kernel has called and has blocked the signal for. Who gives up
- * the PU there leaves it blocked for the next thread, whose own fault then ends the process; and it
- * may have interrupted any call of the C library. */
+/* In the handler of a fault, which the kernel has called and has blocked the signal for. Who gives
+ * up the PU there leaves it blocked for the next thread, whose own fault then ends the process; and
+ * it may have interrupted any call of the C library. */
 static inline bool in_fault_handler(const ucontext_t *uc)
 {
     return bits_of(&uc->uc_sigmask) & SIGNALS_FAULTS & ~lib.mask_at_boot;
@@ -185,6 +185,44 @@ static inline bool is_inside(const struct lwp *lwp, const ucontext_t *uc)
     locks_none(lwp);
     return false;
 }
+
+#if USER_MN
+/* A handler may have interrupted malloc, whose lock fork(3) takes, and want a lock of the
+ * library's, which the thread that forks has taken before that. So who forks lets the handlers end
+ * first that are over other code, and none begins until it has done; not for longer than
+ * FORK_PATIENCE_NS, as a handler may wait for something.
+ *
+ * Invariant: lib.over is the sum of over of all threads. Who begins counts and then looks at
+ * forking, who forks counts there and then looks at over: one of both sees the other. */
+static bool over_begin(struct uthread *self)
+{
+    atomic_fetch_add(&lib.over, 1);
+    if (atomic_load(&lib.forking)) {
+        atomic_fetch_sub(&lib.over, 1);
+        return false;
+    }
+    self->rest->over++;
+    return true;
+}
+
+static void over_end(struct uthread *self)
+{
+    self->rest->over--;
+    atomic_fetch_sub(&lib.over, 1);
+}
+
+/* Its handlers' frames are gone. */
+static void over_forget(struct uthread *self)
+{
+    if (self->rest->over)
+        atomic_fetch_sub(&lib.over, self->rest->over);
+    self->rest->over = 0;
+}
+#else
+#define over_begin(self) true
+#define over_end(self) ((void)0)
+#define over_forget(self) ((void)0)
+#endif
 
 /* Once, soon. In the handler: no call but the kernel's. */
 static void retry_soon(struct lwp *lwp)

@@ -52,10 +52,13 @@ static int user_mask(int how, const sigset_t *set, sigset_t *old)
 /* Of a jump: the handlers' frames are gone. */
 static uint32_t user_handlers(uint32_t most)
 {
-    struct uthread_rest *rest = lwp_self()->current->rest;
+    struct uthread *self = lwp_self()->current;
+    struct uthread_rest *rest = self->rest;
 
     if (rest->in_handler > most)
         rest->in_handler = most;
+    if (!rest->in_handler)
+        over_forget(self);
     return rest->in_handler;
 }
 
@@ -302,6 +305,7 @@ static void signals_close(struct uthread *t)
 static void signals_drop(struct uthread *t)
 {
     signals_shun(t);
+    over_forget(t);
     thread_lock(t);
     signals_close(t);
     tp_untag(t);

@@ -121,6 +121,9 @@ struct uthread_rest {
     } waits;
     uint64_t deadline_ns;         /* CLOCK_MONOTONIC */
     uint32_t handled, in_handler; /* handlers that have returned, and that have not */
+#if USER_MN
+    uint32_t over; /* of those, the ones that the kernel has called: see over_begin */
+#endif
     struct uthread *child, *sibling, *previous;
     bool timed;
     uint8_t io_handled; /* by signal handlers while it waited in WAITS_IO: poller.h */

@@ -269,6 +269,7 @@ struct library {
     enum detect_kind detect_kind;
     _Atomic uint64_t seen_blocked, unwatched; /* how often it told; LWPs that it cannot watch */
     void *first_low, *first_high;             /* the first thread's stack */
+    _Atomic uint32_t over, forking;           /* see over_begin */
     int64_t live_elsewhere;                   /* as lwp.live, of bound LWPs */
     uint64_t next_ns; /* the earliest deadline; USER_NS_NEVER: none. Changes under timer_lock */
     struct lwp *lwp[USER_LWPS_MAX]; /* never freed before the end: a thief may look at it */

@@ -36,7 +36,7 @@ int main(void)
     WORKS(setrlimit(RLIMIT_SIGPENDING, &none));
     WORKS(sigaction(SIGUSR1, &action, NULL));
     ANSWERS(pthread_create(&t, NULL, spin, NULL), 0);
-    ANSWERS(pthread_create(&other, NULL, spin, &other), 0);
+    ANSWERS(pthread_create(&other, NULL, spin, (void *)&over), 0);
     for (int i = 0; i < SIGNALS; i++) {
         ANSWERS(pthread_kill(t, SIGUSR1), 0);
         while (ran == i)
