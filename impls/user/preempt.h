@@ -27,11 +27,11 @@
  *  - the stack is not the thread's (an alternate stack);
  *  - lwp->hold: the library is in a call that leaves its text.
  * Handlers of the user's are not interrupted at all: below them there may be any call of the C
- * library. Those that it has set past this one have the signal in their masks (critical.h); those of
- * faults are known by the mask that the kernel gave them (in_fault_handler). The
- * tick is then tried again soon (PREEMPT_RETRY_NS), and a thread that leaves a critical call yields
- * there. So whoever is mostly inside loses the PU, too, unless all its time between two ticks is
- * one call of the C library.
+ * library. Those that it has set past this one have the signal in their masks (critical.h); those
+ * of faults are known by the mask that the kernel gave them (in_fault_handler). The tick is then
+ * tried again soon (PREEMPT_RETRY_NS), and a thread that leaves a critical call yields there. So
+ * whoever is mostly inside loses the PU, too, unless all its time between two ticks is one call of
+ * the C library.
  *
  * policy=priority: a thread that is made ready takes the place of the least urgent one that runs,
  * if that is less urgent: its LWP gets the signal, and its thread stays the first among its equals.
