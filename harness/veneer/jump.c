@@ -83,15 +83,17 @@ static void back(const struct kept *kept)
                 atomic_load(&self->cancel) & VENEER_DISABLED ? TL_CANCEL_DISABLE : TL_CANCEL_ENABLE,
                 NULL);
     }
-    if (!kept->masked)
-        return;
     sigemptyset(&mask);
     memcpy(&mask, &kept->mask, sizeof(kept->mask));
     if (!ops) {
-        sigprocmask(SIG_SETMASK, &mask, NULL);
+        if (kept->masked)
+            sigprocmask(SIG_SETMASK, &mask, NULL);
         return;
     }
-    ops->mask(SIG_SETMASK, &mask, NULL);
+    if (kept->masked)
+        ops->mask(SIG_SETMASK, &mask, NULL);
+    else
+        ops->mask(SIG_BLOCK, NULL, &mask);
     if (veneer.impl->traits & TL_ONE_TO_ONE)
         return;
     /* The handler of a fault was called by the kernel, which blocks the signal until it returns. */

@@ -51,6 +51,21 @@ static void note(int sig, const struct sigaction *action)
     atomic_store(&actions[sig].version, version + 2);
 }
 
+/* Answers what it was. No handler comes in between, which might note, too. The implementation is
+ * not called meanwhile: what it tells the kernel of the mask is to stay. */
+static struct sigaction renote(int sig, const struct sigaction *action)
+{
+    struct sigaction before;
+    sigset_t all, mask;
+
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, &mask);
+    before = noted(sig);
+    note(sig, action);
+    sigprocmask(SIG_SETMASK, &mask, NULL);
+    return before;
+}
+
 /* ---- handlers -------------------------------------------------------------------------------- */
 
 /* Where the masks are not the kernel's, signals for faults are the kernel's still (and those that
@@ -108,7 +123,6 @@ int WRAP(sigaction)(int sig, const struct sigaction *action, struct sigaction *o
 int WRAP(sigaction)(int sig, const struct sigaction *action, struct sigaction *old)
 {
     struct sigaction ours, was, given, before;
-    sigset_t all, mask;
     bool handles;
     int err;
 
@@ -127,15 +141,10 @@ int WRAP(sigaction)(int sig, const struct sigaction *action, struct sigaction *o
         ours.sa_sigaction = on_signal;
         ours.sa_flags |= SA_SIGINFO;
     }
-    sigfillset(&all);
-    sigprocmask(SIG_SETMASK, &all, &mask);
-    before = noted(sig);
-    if (handles)
-        note(sig, &given); /* before a signal can come */
+    before = handles ? renote(sig, &given) : noted(sig); /* before a signal can come */
     err = install(sig, &ours, &was);
     if (err && handles)
-        note(sig, &before);
-    sigprocmask(SIG_SETMASK, &mask, NULL);
+        renote(sig, &before);
     if (!err && old)
         *old = is_ours(&was) ? before : was;
     return veneer_answer(err);

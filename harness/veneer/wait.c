@@ -370,11 +370,16 @@ static int look_select(void *arg)
 {
     struct selected *s = arg;
     struct timeval none = {0};
+    int n;
 
     for (int i = 0; i < 3; i++)
         if (s->sets[i])
             *s->sets[i] = s->given[i];
-    return quiet(select(s->n, s->sets[0], s->sets[1], s->sets[2], &none));
+    n = select(s->n, s->sets[0], s->sets[1], s->sets[2], &none);
+    for (int i = 0; i < 3; i++)
+        if (n < 0 && s->sets[i])
+            FD_ZERO(s->sets[i]); /* which that leaves as they are */
+    return quiet(n);
 }
 
 static long select_now(const long *a)

@@ -221,9 +221,9 @@ static __attribute__((noinline)) void fork_now(void *arg)
  * opens it again. */
 static void fork_signals_wait(struct lwp *lwp)
 {
-    lwp->signals.kernel = SIGNALS_OURS;
-    atomic_signal_fence(memory_order_seq_cst);
     kernel_mask(SIG_BLOCK, SIGNALS_OURS);
+    atomic_signal_fence(memory_order_seq_cst);
+    lwp->signals.kernel = SIGNALS_OURS; /* after it: as in signals_asleep */
 }
 
 #if USER_MN

@@ -273,9 +273,12 @@ static int user_write(int fd, const void *buffer, size_t size, size_t *done)
 {
     struct io_call call = {.waited = false};
     const char *from = buffer;
+    struct uthread *self = io_self();
+    uint8_t before = self->rest->pipe; /* of a write that a handler has interrupted */
     size_t written = 0;
     int err = 0;
 
+    self->rest->pipe = PIPE_WRITES;
     do {
         long n;
 
@@ -298,8 +301,9 @@ static int user_write(int fd, const void *buffer, size_t size, size_t *done)
         else if (!n)
             break;
     } while (written < size && !err);
-    if (err == EPIPE)
-        signals_deliver(io_self(), NULL); /* SIGPIPE, which came inside: the caller's, by now */
+    if (USER_UNLIKELY(self->rest->pipe == PIPE_BROKEN))
+        pipe_broken(self);
+    self->rest->pipe = before;
     *done = written;
     return written ? 0 : err;
 }

@@ -275,6 +275,7 @@ static int user_create(struct tl_thread *id, const struct tl_attr *attr, void *(
     USER_STORE(rest->mask, self->rest->mask);
     rest->pending = rest->sigwait = 0;
     rest->handled = rest->in_handler = 0;
+    rest->pipe = PIPE_NONE;
 #if USER_MN
     rest->over = 0;
 #endif

@@ -24,8 +24,13 @@
 /* The LWP is at work in the library, or sleeps. */
 static void signal_later(struct lwp *lwp, const siginfo_t *info)
 {
-    const struct uthread_rest *rest = lwp->current->rest;
+    struct uthread_rest *rest = lwp->current->rest;
 
+    if (info->si_signo == SIGPIPE && info->si_code == SI_USER && info->si_pid == lib.pid && rest &&
+        rest->pipe) {
+        rest->pipe = PIPE_BROKEN; /* see pipe_broken */
+        return;
+    }
     if (!is_retry(info))
         ring_put(lwp, info);
 #if USER_MN
@@ -82,13 +87,22 @@ static void stop_here(struct lwp *lwp, const ucontext_t *uc)
 #endif
 }
 
+/* Of the kernel thread that returns from it. It may return to the handler of a fault, which the
+ * kernel has blocked. */
+static void frame_mask(struct lwp *lwp, ucontext_t *uc)
+{
+    uint64_t faults = bits_of(&uc->uc_sigmask) & SIGNALS_FAULTS;
+
+    lwp->signals.kernel = kernel_wanted(lwp);
+    bits_to(lwp->signals.kernel | faults, &uc->uc_sigmask);
+}
+
 /* What the kernel's frame has of its thread is to be that of the one that returns from it. */
 static void renew_frame(ucontext_t *uc)
 {
     struct lwp *lwp = lwp_self();
 
-    lwp->signals.kernel = kernel_wanted(lwp);
-    bits_to(lwp->signals.kernel, &uc->uc_sigmask);
+    frame_mask(lwp, uc);
     if (USER_MN)
         SYS_CALL(SYS_sigaltstack, NULL, &uc->uc_stack, 0, 0, 0, 0);
 }
@@ -99,6 +113,14 @@ static void renew_frame(ucontext_t *uc)
  * some retries; of twice as many as before while that is too short for what has come. */
 #define USER_FLOOD 64
 #define USER_FLOOD_LONGEST 256 /* retries: 5 ms; 64 are handled in 0.1 ms, if nobody else runs */
+
+/* Without a timer nobody would end it. */
+static void flood_on(struct lwp *lwp)
+{
+    retry_soon(lwp);
+    if (!lwp->signals.armed)
+        lwp->signals.flooded = 0;
+}
 
 /* The kernel has delivered that one. */
 static void flood_count(struct lwp *lwp, const siginfo_t *info)
@@ -113,7 +135,7 @@ static void flood_count(struct lwp *lwp, const siginfo_t *info)
     now = clock_now_ns(CLOCK_MONOTONIC);
     if (now - s->timers_since < USER_FLOOD * USER_RETRY_NS) {
         s->flooded = s->flood += s->flood == 0;
-        retry_soon(lwp);
+        flood_on(lwp);
     } else {
         s->flood = 0;
     }
@@ -126,8 +148,9 @@ static void flood_ebb(struct lwp *lwp, const ucontext_t *uc)
     struct lwp_signals *s = &lwp->signals;
 
     if (state_of(lwp->current) == USER_ACTIVE && --s->flooded) {
-        retry_soon(lwp);
-        return;
+        flood_on(lwp);
+        if (s->flooded)
+            return;
     }
     s->flooded = 0;
     s->timers_since = clock_now_ns(CLOCK_MONOTONIC);
@@ -162,8 +185,7 @@ static void on_signal(int sig, siginfo_t *info, void *context)
     bounced = USER_UNLIKELY(lwp->bounced) && !is_retry(info);
     if (!bounced && (is_inside(lwp, uc) || !over_begin(self))) {
         signal_later(lwp, info);
-        lwp->signals.kernel = kernel_wanted(lwp);
-        bits_to(lwp->signals.kernel, &uc->uc_sigmask);
+        frame_mask(lwp, uc);
         return;
     }
     if (bounced) {

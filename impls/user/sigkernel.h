@@ -85,7 +85,7 @@ static void kernel_sync(struct lwp *lwp)
 {
     uint64_t wanted = lwp->signals.kernel;
 
-    while (wanted != kernel_wanted(lwp)) {
+    while (wanted != kernel_wanted(lwp) || wanted != lwp->signals.kernel) {
         wanted = kernel_wanted(lwp);
         lwp->signals.kernel = wanted;
         atomic_signal_fence(memory_order_seq_cst);
@@ -211,17 +211,22 @@ static void over_end(struct uthread *self)
     atomic_fetch_sub(&lib.over, 1);
 }
 
-/* Its handlers' frames are gone. */
-static void over_forget(struct uthread *self)
+static inline uint32_t over_of(const struct uthread *self)
 {
-    if (self->rest->over)
-        atomic_fetch_sub(&lib.over, self->rest->over);
-    self->rest->over = 0;
+    return self->rest->over;
+}
+
+/* The frames of its handlers beyond the first `most` are gone. */
+static inline void over_drop(struct uthread *self, uint32_t most)
+{
+    while (USER_UNLIKELY(self->rest->over > most))
+        over_end(self);
 }
 #else
 #define over_begin(self) true
 #define over_end(self) ((void)0)
-#define over_forget(self) ((void)0)
+#define over_of(self) 0
+#define over_drop(self, most) ((void)(most))
 #endif
 
 /* Once, soon. In the handler: no call but the kernel's. */
@@ -275,6 +280,7 @@ static inline void mask_changed(void)
 static void signals_look(struct lwp *lwp);
 static void signals_left(uint64_t bits);
 static void signals_deliver(struct uthread *self, ucontext_t *uc);
+static void pipe_broken(struct uthread *self); /* sigmask.h */
 #if !USER_MN
 static bool signals_may_come(void);
 #endif
@@ -322,6 +328,7 @@ static void signals_end_lwp(struct lwp *lwp)
     if (lwp->signals.has_timer)
         SYS_CALL(SYS_timer_delete, lwp->signals.timer, 0, 0, 0, 0, 0);
     lwp->signals.has_timer = lwp->signals.armed = false;
+    lwp->signals.flooded = 0;
     USER_STORE(lwp->tid, 0); /* it may be another thread's soon */
     USER_STORE(lib.slow.signals, 1);
 }

@@ -58,7 +58,7 @@ static uint32_t user_handlers(uint32_t most)
     if (rest->in_handler > most)
         rest->in_handler = most;
     if (!rest->in_handler)
-        over_forget(self);
+        over_drop(self, 0);
     return rest->in_handler;
 }
 
@@ -145,6 +145,20 @@ static int user_kill(struct tl_thread id, int sig, const union sigval *value)
     if (!err && t == self)
         signals_deliver(self, NULL);
     return err;
+}
+
+/* The caller has met a pipe without readers: its handler has run when it hears of that. */
+static __attribute__((noinline)) void pipe_broken(struct uthread *self)
+{
+    siginfo_t info = signal_made(SIGPIPE, SI_USER, NULL);
+
+    self->rest->pipe = PIPE_NONE;
+    if (!self->rest->in_handler)
+        signals_stock();
+    thread_lock(self);
+    if (signal_keep(lwp_self(), self, &info))
+        signal_to_kernel(&info);
+    signals_deliver(self, NULL);
 }
 
 #define FETCH_RESERVE 16 /* of the stock: other LWPs take of it meanwhile */
@@ -305,7 +319,7 @@ static void signals_close(struct uthread *t)
 static void signals_drop(struct uthread *t)
 {
     signals_shun(t);
-    over_forget(t);
+    over_drop(t, 0);
     thread_lock(t);
     signals_close(t);
     tp_untag(t);

@@ -73,6 +73,7 @@ static void signal_handle(struct uthread *self, siginfo_t *info, ucontext_t *uc)
     struct uthread_rest *rest = self->rest;
     int sig = info->si_signo;
     uint64_t bit = signal_bit(sig), mask = rest->mask;
+    uint32_t over;
     struct sigaction act;
     bool bounce;
 
@@ -100,16 +101,20 @@ static void signal_handle(struct uthread *self, siginfo_t *info, ucontext_t *uc)
         lwp->bounced = true;
         if (signal_to_kernel(info))
             lwp->bounced = false;
+        else if (lwp->signals.kernel & bit)
+            kernel_mask(SIG_UNBLOCK, bit); /* at once: where it goes on it may be at work */
         return;
     }
     mask_set(self, mask | (bits_of(&act.sa_mask) & ~SIGNALS_NEVER) |
                        (act.sa_flags & SA_NODEFER ? 0 : bit));
     rest->in_handler++;
+    over = over_of(self);
     kernel_sync(lwp_self());
     if (uc)
         call_handler(&act, info, uc, &mask);
     else
         call_handler_here(&act, info, &mask);
+    over_drop(self, over); /* of handlers within this one, which jumped here */
     rest->in_handler--;
     rest->handled++;
     rest->io_handled |= USER_HANDLED | (act.sa_flags & SA_RESTART ? 0 : USER_NO_RESTART);

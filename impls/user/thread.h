@@ -97,6 +97,9 @@ _Static_assert(sizeof(struct uthread) == (USER_MN ? 128 : 64), "whole cache line
 /* Invariants: `held` lists the ROBUST and PI mutexes that it owns; waits means something in
  * WAITS_MUTEX, _COND, _SEM (list) and _JOIN (target) only; timed: it is in the timer heap, whose
  * node child, sibling and previous are (previous: parent of a first child, else left sibling). */
+/* SIGPIPE comes while the library writes: it is for the writer, and not for the process. */
+enum pipe_state { PIPE_NONE, PIPE_WRITES, PIPE_BROKEN };
+
 struct uthread_rest {
     /* What create writes: two cache lines, and what is zero side by side. */
 #if !USER_MN
@@ -126,8 +129,9 @@ struct uthread_rest {
 #endif
     struct uthread *child, *sibling, *previous;
     bool timed;
-    uint8_t io_handled; /* by signal handlers while it waited in WAITS_IO: poller.h */
-    int io_fd;          /* WAITS_IO: for this, for one of */
+    volatile uint8_t pipe; /* enum pipe_state: of a write of its own */
+    uint8_t io_handled;    /* by signal handlers while it waited in WAITS_IO: poller.h */
+    int io_fd;             /* WAITS_IO: for this, for one of */
     uint32_t io_events;
     struct stack alone; /* base NULL: the caller's memory */
 #if USER_UCONTEXT

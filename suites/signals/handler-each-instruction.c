@@ -47,9 +47,8 @@ static void on_trap(int sig, siginfo_t *info, void *context)
     (void)info;
     if (!atomic_load(&armed)) {
         uc->uc_mcontext.gregs[REG_EFL] &= ~TRAP_FLAG;
-    } else if (atomic_fetch_sub(&count, 1) == 1) {
+    } else if (atomic_fetch_sub(&count, 1) == 1 && atomic_exchange(&armed, 0)) {
         uc->uc_mcontext.gregs[REG_EFL] &= ~TRAP_FLAG;
-        atomic_store(&armed, 0);
         atomic_fetch_add(&shots, 1);
         syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), SIGUSR1);
     }
@@ -278,7 +277,7 @@ static void *answer(void *arg)
 /* One call, with a signal after n instructions. False: it was over before, or something failed. */
 static bool shoot(const struct call *call, long n)
 {
-    int before = atomic_load(&shots);
+    int before = atomic_load(&handled);
 
     set_errno(ERANGE);
     atomic_store(&count, n);
@@ -286,7 +285,7 @@ static bool shoot(const struct call *call, long n)
     trap_begin();
     call->make();
     trap_end();
-    if (atomic_exchange(&armed, 0) && atomic_load(&shots) == before)
+    if (atomic_exchange(&armed, 0))
         return false;
     TL_EXPECT(ctx, get_errno() == ERANGE, "%s with a signal after %ld instructions left errno %d",
               call->name, n, get_errno());

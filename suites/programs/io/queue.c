@@ -11,12 +11,14 @@
 #include <unistd.h>
 
 static mqd_t empty, full;
+static volatile int received;
 
 static void *receives(void *arg)
 {
     char message[8];
 
     HOLDS(mq_receive(empty, message, sizeof message, NULL) == 1);
+    received = 1;
     return arg;
 }
 
@@ -50,7 +52,9 @@ int main(void)
         ANSWERS(pthread_create(&t[i], NULL, receives, NULL), 0);
     usleep(20000);
     WORKS(mq_send(empty, message, 1, 0));
-    usleep(50000);
+    while (!received)
+        usleep(1000);
+    usleep(20000);
     for (int i = 0; i < 2; i++) {
         ANSWERS(pthread_cancel(t[i]), 0);
         ANSWERS(pthread_join(t[i], &value), 0);

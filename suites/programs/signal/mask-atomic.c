@@ -23,7 +23,7 @@ static void handler(int sig)
 }
 
 /* A process that answers each byte by a signal, a little later each time. */
-static pid_t sender(int bytes, pid_t to)
+static pid_t sender(const int bytes[2], pid_t to)
 {
     unsigned delay = 1;
     char byte;
@@ -32,7 +32,8 @@ static pid_t sender(int bytes, pid_t to)
     WORKS(child);
     if (child)
         return child;
-    while (read(bytes, &byte, 1) == 1) {
+    close(bytes[1]);
+    while (read(bytes[0], &byte, 1) == 1) {
         delay = delay * 1103515245 + 12345;
         for (volatile unsigned n = (delay >> 16) % 3000; n; n--)
             ;
@@ -66,7 +67,7 @@ int main(void)
 
     WORKS(epoll);
     WORKS(pipe(bytes));
-    child = sender(bytes[0], getpid());
+    child = sender(bytes, getpid());
     WORKS(sigaction(SIGUSR1, &action, NULL));
     sigemptyset(&blocked);
     sigaddset(&blocked, SIGUSR1);

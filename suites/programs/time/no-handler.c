@@ -27,6 +27,7 @@ static void *asks(void *arg)
             FD_ZERO(&files);
             FD_SET(ends[0], &files);
             HOLDS(select(ends[0] + 1, &files, NULL, NULL, &now) == 0);
+            HOLDS(!FD_ISSET(ends[0], &files));
             HOLDS(pselect(0, NULL, NULL, NULL, &none, NULL) == 0);
             HOLDS(poll(&file, 1, 0) == 0);
             HOLDS(epoll_wait(epoll, &event, 1, 0) == 0);

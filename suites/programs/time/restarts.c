@@ -64,6 +64,7 @@ static int ends(int how, int flags)
     usleep(50000); /* a wait that is not to end does so within that time, where it is wrong */
     result = atomic_load(&over);
     for (int i = 0; !result && !(flags & SA_RESTART) && i < 5000; i++) {
+        ANSWERS(pthread_kill(t, SIGUSR1), 0); /* the first one may have come before the wait */
         usleep(1000);
         result = atomic_load(&over);
     }
