@@ -396,6 +396,9 @@ static long select_now(const long *a)
         if (s.sets[i])
             s.given[i] = *s.sets[i];
     n = look_until(look_select, &s, end, veneer_handled, before);
+    for (int i = 0; n < 0 && i < 3; i++)
+        if (s.sets[i])
+            *s.sets[i] = s.given[i];
     if (mask)
         veneer.impl->signal->mask(SIG_SETMASK, &old, NULL);
     return n;

@@ -94,12 +94,12 @@ struct uthread {
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct uthread) == (USER_MN ? 128 : 64), "whole cache lines");
 
-/* Invariants: `held` lists the ROBUST and PI mutexes that it owns; waits means something in
- * WAITS_MUTEX, _COND, _SEM (list) and _JOIN (target) only; timed: it is in the timer heap, whose
- * node child, sibling and previous are (previous: parent of a first child, else left sibling). */
 /* SIGPIPE comes while the library writes: it is for the writer, and not for the process. */
 enum pipe_state { PIPE_NONE, PIPE_WRITES, PIPE_BROKEN };
 
+/* Invariants: `held` lists the ROBUST and PI mutexes that it owns; waits means something in
+ * WAITS_MUTEX, _COND, _SEM (list) and _JOIN (target) only; timed: it is in the timer heap, whose
+ * node child, sibling and previous are (previous: parent of a first child, else left sibling). */
 struct uthread_rest {
     /* What create writes: two cache lines, and what is zero side by side. */
 #if !USER_MN

@@ -72,8 +72,8 @@ static void on_usr1(int sig, siginfo_t *info, void *context)
     (void)sig;
     (void)info;
     (void)context;
-    impl->sem->post(&extra);
     errno = EDOM;
+    impl->sem->post(&extra);
     errno = saved;
     atomic_fetch_add(&handled, 1);
 }
@@ -277,7 +277,8 @@ static void *answer(void *arg)
 /* One call, with a signal after n instructions. False: it was over before, or something failed. */
 static bool shoot(const struct call *call, long n)
 {
-    int before = atomic_load(&handled);
+    int before = atomic_load(&handled), sent = atomic_load(&aimed);
+    bool sends = call->make == do_kill || call->make == do_send;
 
     set_errno(ERANGE);
     atomic_store(&count, n);
@@ -285,6 +286,10 @@ static bool shoot(const struct call *call, long n)
     trap_begin();
     call->make();
     trap_end();
+    while (sends && atomic_load(&aimed) == sent && tl_verdict(ctx) == TL_OK)
+        impl->yield();
+    TL_EXPECT(ctx, !sends || atomic_load(&aimed) == sent + 1, "%d handlers ran for one %s",
+              atomic_load(&aimed) - sent, call->name);
     if (atomic_exchange(&armed, 0))
         return false;
     TL_EXPECT(ctx, get_errno() == ERANGE, "%s with a signal after %ld instructions left errno %d",

@@ -15,6 +15,21 @@ static void *tell(void *arg)
     return arg;
 }
 
+static void failure_leaves_the_set(void)
+{
+    struct timeval none = {0};
+    fd_set set;
+    int ends[2];
+
+    WORKS(pipe(ends));
+    WORKS(close(ends[1]));
+    FD_ZERO(&set);
+    FD_SET(ends[1], &set);
+    FAILS(select(ends[1] + 1, &set, NULL, NULL, &none), EBADF);
+    HOLDS(FD_ISSET(ends[1], &set));
+    WORKS(close(ends[0]));
+}
+
 int main(void)
 {
     struct timeval moment = {0, 10000}, bad = {-1, 0};
@@ -36,5 +51,6 @@ int main(void)
     HOLDS(select(line[0] + 1, &set, NULL, NULL, NULL) == 1);
     HOLDS(FD_ISSET(line[0], &set));
     ANSWERS(pthread_join(t, NULL), 0);
+    failure_leaves_the_set();
     return PASS;
 }
